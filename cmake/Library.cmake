@@ -1,0 +1,36 @@
+# libmanyfold: core, the CPU kernels and the models, one copy for the program, the tests and the
+# backend libraries.
+file(GLOB_RECURSE manyfold_sources CONFIGURE_DEPENDS
+     ${PROJECT_SOURCE_DIR}/core/*.cpp ${PROJECT_SOURCE_DIR}/models/*.cpp)
+file(GLOB manyfold_kernel_sources CONFIGURE_DEPENDS
+     ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
+file(GLOB manyfold_loop_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/loops/*.cpp)
+
+# The hot loops, once per instruction set (kernels/cpu/loops.hpp says why they stand apart). Results
+# must not depend on what the compiler fuses: contraction is written out where it is wanted.
+function(manyfold_loops name)
+  add_library(manyfold_loops_${name} OBJECT ${manyfold_loop_sources})
+  target_link_libraries(manyfold_loops_${name} PRIVATE manyfold_options)
+  target_compile_definitions(manyfold_loops_${name} PRIVATE MF_ISA=${name})
+  target_compile_options(manyfold_loops_${name} PRIVATE -O3 -ffp-contract=off ${ARGN})
+endfunction()
+manyfold_loops(portable)
+manyfold_loops(avx2 -mavx2 -mfma)
+manyfold_loops(avx512 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512)
+
+add_library(manyfold SHARED ${manyfold_sources} ${manyfold_kernel_sources})
+add_dependencies(manyfold manyfold_commit)
+target_link_libraries(manyfold
+  PUBLIC manyfold_options fmt::fmt
+  PRIVATE manyfold_loops_portable manyfold_loops_avx2 manyfold_loops_avx512
+          OpenMP::OpenMP_CXX PkgConfig::netcdf ZLIB::ZLIB nlohmann_json::nlohmann_json
+          ${MANYFOLD_OPENBLAS} ${MANYFOLD_LAPACKE} ${CMAKE_DL_LIBS})
+target_include_directories(manyfold SYSTEM PRIVATE
+  ${MANYFOLD_CBLAS_INCLUDE} ${MANYFOLD_TOMLPLUSPLUS_INCLUDE} ${MANYFOLD_RANDOM123_INCLUDE})
+target_include_directories(manyfold PRIVATE ${PROJECT_BINARY_DIR}/generated)
+target_compile_options(manyfold PRIVATE -ffp-contract=off)
+target_include_directories(manyfold SYSTEM PUBLIC ${MANYFOLD_RANDOM123_INCLUDE})
+
+# The data that the program ships stands where an installed program looks for it.
+configure_file(${PROJECT_SOURCE_DIR}/apps/data/digits.csv.gz
+               ${PROJECT_BINARY_DIR}/share/manyfold/digits.csv.gz COPYONLY)

@@ -1,0 +1,101 @@
+// Where work happens: a CPU or a CUDA device. An executor owns its device's memory, streams, library
+// handles and workspaces, and is the first argument of every kernel.
+//
+// Kernels called on an executor are carried out in order. Between calls the host must not read or
+// write device memory except through the copies below. What is called inside `record` is not carried
+// out but kept as a program, to be run many times without the host: a CUDA graph there, a list of
+// operations here that the CPU runs tile of slots by tile of slots, so that a tile's state stays in
+// cache for a whole burst of steps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace manyfold {
+
+namespace kernels {
+struct KernelTables;
+}
+
+struct DeviceDescription {
+  std::string kind;    ///< "cpu", "cuda", "emulated"
+  std::string name;    ///< processor or GPU name
+  std::string driver;  ///< driver and runtime version; empty on a CPU
+  std::string instruction_set;       ///< "avx512", "avx2", "portable"; "sm_90"
+  int compute_units = 1;             ///< threads in use, or multiprocessors
+  std::size_t memory_budget = 0;     ///< bytes that allocations may take in all
+  std::size_t shared_memory = 0;     ///< bytes a block may have; 0 on a CPU
+};
+
+/// Work kept by `Executor::record`. Valid as long as its executor and the memory it names.
+class Program {
+ public:
+  virtual ~Program() = default;
+};
+
+struct Burst {
+  const Program* program = nullptr;
+  std::int64_t repeats = 1;
+};
+
+/// Which slots a program may leave alone: those whose flag is 0 when a burst begins. Skipping is
+/// allowed, not promised; a program must therefore not change what a skipped slot shows.
+struct ActiveSlots {
+  const std::int32_t* flags = nullptr;  ///< device memory, one per slot; nullptr: all are active
+  std::int64_t slots = 0;
+};
+
+/// Names a copy out that may still be under way.
+struct Ticket {
+  std::uint64_t number = 0;
+};
+
+class Executor {
+ public:
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor() = default;
+
+  virtual const DeviceDescription& device() const = 0;
+  virtual const kernels::KernelTables& kernels() const = 0;
+
+  /// Device memory, 256-byte aligned, contents undefined. ResourceError when it does not fit the
+  /// budget or the device. Use Buffer (memory.hpp), which releases by itself.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual std::size_t allocated() const = 0;
+  /// Host memory from which copies need no staging.
+  virtual void* allocate_pinned(std::size_t bytes) = 0;
+  virtual void release_pinned(void* memory) noexcept = 0;
+
+  /// In order with kernels; `host` may be reused when the call returns.
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  /// In order with kernels; returns when `host` is filled.
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void copy_within(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void clear(void* device, std::size_t bytes) = 0;
+
+  /// Copies out beside the work that follows: `device` is read after all earlier work, without
+  /// holding up later work. `wait` returns when `pinned` is filled; later work that overwrites
+  /// `device` must first be told to `hold_for` the ticket.
+  virtual Ticket stage_out(void* pinned, const void* device, std::size_t bytes) = 0;
+  virtual void wait(Ticket ticket) = 0;
+  virtual void hold_for(Ticket ticket) = 0;
+
+  /// Calls `body` once, keeping the kernels it calls. Only kernels may be called inside: no copies,
+  /// no allocation. `bytes_per_slot` is what one slot touches per run, for tiling on the CPU.
+  virtual std::unique_ptr<Program> record(ActiveSlots active, std::size_t bytes_per_slot,
+                                          const std::function<void()>& body) = 0;
+  /// Carries out bursts one after another, without waiting for them on the host.
+  virtual void run(std::span<const Burst> bursts) = 0;
+
+  /// Waits for all work; DeviceError if any of it failed.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace manyfold

@@ -1,0 +1,40 @@
+// Element bodies on the CPU: each operation is its body run by ForEach.
+#include "kernels/cpu/for_each.hpp"
+#include "kernels/cpu/operations.hpp"
+#include "kernels/elements/combine.hpp"
+#include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/stepping.hpp"
+#include "kernels/elements/watch.hpp"
+
+namespace manyfold::kernels::cpu {
+
+void check_stop(Executor& executor, const StepControl& control) {
+  elements::check_stop(ForEach(executor), control);
+}
+void constant_step(Executor& executor, const ConstantStepArgs& args) {
+  elements::constant_step(ForEach(executor), args);
+}
+void rms_step(Executor& executor, const RmsStepArgs& args) {
+  elements::rms_step(ForEach(executor), args);
+}
+void advance(Executor& executor, const StepControl& control) {
+  elements::advance(ForEach(executor), control);
+}
+void running_extreme(Executor& executor, const ExtremeArgs& args) {
+  elements::running_extreme(ForEach(executor), args);
+}
+void first_crossing(Executor& executor, const CrossingArgs& args) {
+  elements::first_crossing(ForEach(executor), args);
+}
+void combine(Executor& executor, const CombineArgs& args) {
+  elements::combine(ForEach(executor), args);
+}
+
+template <class T>
+void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
+  elements::random_fill(ForEach(executor), args);
+}
+template void random_fill(Executor&, const RandomFillArgs<float>&);
+template void random_fill(Executor&, const RandomFillArgs<double>&);
+
+}  // namespace manyfold::kernels::cpu

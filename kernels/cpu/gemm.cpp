@@ -1,0 +1,82 @@
+// Batched products on the CPU: our own loops for small matrices, one BLAS call a slot for large
+// ones.
+#include <algorithm>
+#include <cstdint>
+
+#include <cblas.h>
+
+#include "kernels/cpu/for_each.hpp"
+#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/operations.hpp"
+
+namespace manyfold::kernels::cpu {
+namespace {
+
+/// Above this many rows, columns or terms a BLAS, which cuts for the caches, is faster
+/// (kernels/README.md has the measurements).
+constexpr std::int64_t largest_own = 192;
+
+void blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha,
+               const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc) {
+  cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+void blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, double alpha,
+               const double* a, int lda, const double* b, int ldb, double beta, double* c,
+               int ldc) {
+  cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+/// A matrix of one row may have any row stride; BLAS wants at least the number of columns.
+template <class T>
+int leading_dimension(const MatrixBatch<T>& m) {
+  return static_cast<int>(std::max({m.row_stride, m.cols, std::int64_t{1}}));
+}
+
+}  // namespace
+
+template <class T>
+void gemm(Executor& executor, const GemmArgs<T>& args) {
+  const bool ta = args.transpose_a == Transpose::yes;
+  const bool tb = args.transpose_b == Transpose::yes;
+  const std::int64_t m = args.c.rows;
+  const std::int64_t n = args.c.cols;
+  const std::int64_t k = ta ? args.a.rows : args.a.cols;
+  if (std::max({m, n, k}) > largest_own && k > 0) {
+    cpu(executor).for_slots(args.c.slots, [=](SlotRange range) {
+      for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
+        blas_gemm(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                  static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), args.alpha,
+                  args.a.slot(slot), leading_dimension(args.a), args.b.slot(slot),
+                  leading_dimension(args.b), args.beta, args.c.slot(slot),
+                  leading_dimension(args.c));
+      }
+    });
+    return;
+  }
+  const GemmBatch<T> batch{m,
+                           n,
+                           k,
+                           ta,
+                           tb,
+                           args.alpha,
+                           args.beta,
+                           args.a.data,
+                           args.a.slot_stride,
+                           args.a.row_stride,
+                           args.b.data,
+                           args.b.slot_stride,
+                           args.b.row_stride,
+                           args.c.data,
+                           args.c.slot_stride,
+                           args.c.row_stride};
+  const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
+  const auto scratch_bytes = static_cast<std::size_t>(loops.gemm_scratch(batch)) * sizeof(T);
+  cpu(executor).for_slots(args.c.slots, [batch, &loops, scratch_bytes](SlotRange range) {
+    T* scratch = scratch_bytes > 0 ? static_cast<T*>(thread_scratch(scratch_bytes)) : nullptr;
+    loops.gemm(batch, range.begin, range.end, scratch);
+  });
+}
+template void gemm(Executor&, const GemmArgs<float>&);
+template void gemm(Executor&, const GemmArgs<double>&);
+
+}  // namespace manyfold::kernels::cpu

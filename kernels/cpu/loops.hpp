@@ -1,0 +1,95 @@
+// The CPU's hot loops, one set per instruction set, chosen when the program starts.
+//
+// The sources in loops/ are compiled three times with different flags, into the namespaces avx512,
+// avx2 and portable. Whatever those sources include is compiled with their flags too, and the
+// linker keeps one copy of an inline function for the whole program: so everything here is plain
+// data without functions (not even defaulted ones), and loops/ includes nothing with inline
+// functions.
+#pragma once
+
+#include <stdint.h>
+
+namespace manyfold::kernels::cpu {
+
+/// GemmArgs (kernels/gemm.hpp), flattened.
+template <class T>
+struct GemmBatch {
+  int64_t m, n, k;
+  bool transpose_a, transpose_b;
+  T alpha, beta;
+  const T* a;
+  int64_t a_slot, a_row;  // strides of what is stored, as in MatrixBatch
+  const T* b;
+  int64_t b_slot, b_row;
+  T* c;
+  int64_t c_slot, c_row;
+};
+
+/// ResidualArgs (kernels/residual.hpp) for one slot.
+template <class T>
+struct ResidualSlot {
+  int64_t rows, cols;
+  const T* w;
+  int64_t w_row;
+  const T* target;
+  int64_t target_row;
+  const uint8_t* mask;  // null: no mask
+  int64_t mask_row;
+  bool observed;
+  T* out;  // null: not wanted
+  int64_t out_row;
+};
+
+template <class T>
+struct TypedLoops {
+  /// Elements of scratch that gemm needs.
+  int64_t (*gemm_scratch)(const GemmBatch<T>& batch);
+  void (*gemm)(const GemmBatch<T>& batch, int64_t slot_begin, int64_t slot_end, T* scratch);
+  /// The sum of squares over what counts.
+  double (*residual)(const ResidualSlot<T>& slot);
+  double (*sum_of_squares)(const T* x, int64_t count);
+  void (*descend)(T* params, const T* grad, T step, int64_t count);
+  /// `rounds` times `fma_flops_per_round` operations in independent chains; adds to *sink.
+  void (*fma_rounds)(int64_t rounds, T* sink);
+  int64_t fma_flops_per_round;
+};
+
+struct Loops {
+  const char* name;
+  TypedLoops<float> f32;
+  TypedLoops<double> f64;
+  /// Leading dimension (elements) that jacobi wants for columns of m elements.
+  int64_t (*jacobi_stride)(int64_t m);
+  /// Singular values of the m by n matrix (m >= n) in `columns`: column-major, column j at
+  /// columns + j * jacobi_stride(m), 64-byte aligned, padding zero. `values` receives n values in
+  /// decreasing order; `columns` is overwritten. Returns sweeps taken, or -1 when max_sweeps did
+  /// not suffice.
+  int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, int32_t max_sweeps);
+};
+
+namespace avx512 {
+extern const Loops loops;
+}
+namespace avx2 {
+extern const Loops loops;
+}
+namespace portable {
+extern const Loops loops;
+}
+
+template <class T>
+struct LoopsOf;
+template <>
+struct LoopsOf<float> {
+  static constexpr TypedLoops<float> Loops::*member = &Loops::f32;
+};
+template <>
+struct LoopsOf<double> {
+  static constexpr TypedLoops<double> Loops::*member = &Loops::f64;
+};
+
+/// The set for this processor, or the one that the environment variable MANYFOLD_ISA names
+/// (portable, avx2, avx512). Throws InputError when that is unknown or this processor lacks it.
+const Loops& chosen_loops();
+
+}  // namespace manyfold::kernels::cpu

@@ -1,0 +1,25 @@
+// The CPU's hot loops. The build compiles this file once per instruction set, with its flags and
+// with MF_ISA naming its namespace (kernels/cpu/loops.hpp says why), and links all of them.
+#include "kernels/cpu/loops.hpp"
+
+#include "kernels/cpu/loops/fma_peak.hpp"
+#include "kernels/cpu/loops/gemm.hpp"
+#include "kernels/cpu/loops/jacobi.hpp"
+#include "kernels/cpu/loops/reductions.hpp"
+
+#define MF_ISA_NAME_OF(isa) #isa
+#define MF_ISA_NAME(isa) MF_ISA_NAME_OF(isa)
+
+namespace manyfold::kernels::cpu::MF_ISA {
+
+const Loops loops = {
+    MF_ISA_NAME(MF_ISA),
+    {gemm_scratch<float>, gemm<float>, residual<float>, sum_of_squares<float>, descend<float>,
+     fma_rounds<float>, fma_flops_per_round<float>},
+    {gemm_scratch<double>, gemm<double>, residual<double>, sum_of_squares<double>, descend<double>,
+     fma_rounds<double>, fma_flops_per_round<double>},
+    jacobi_stride,
+    jacobi,
+};
+
+}  // namespace manyfold::kernels::cpu::MF_ISA

@@ -1,0 +1,67 @@
+// Fills the CPU's table and chooses the instruction set of the hot loops.
+#include "kernels/cpu/table.hpp"
+
+#include <cstdlib>
+#include <string>
+
+#include "core/error.hpp"
+#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/operations.hpp"
+
+namespace manyfold::kernels::cpu {
+namespace {
+
+struct Choice {
+  const Loops* loops;
+  bool available;
+};
+
+const Loops& choose() {
+#if defined(__x86_64__)
+  const Choice choices[] = {
+      {&avx512::loops, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                           __builtin_cpu_supports("avx512vl") &&
+                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma")},
+      {&avx2::loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+      {&portable::loops, true},
+  };
+#else
+  const Choice choices[] = {{&portable::loops, true}};
+#endif
+  const char* wanted = std::getenv("MANYFOLD_ISA");
+  std::string known;
+  for (const Choice& choice : choices) {
+    if (wanted == nullptr || *wanted == '\0') {
+      if (choice.available) return *choice.loops;
+    } else if (std::string_view(wanted) == choice.loops->name) {
+      if (choice.available) return *choice.loops;
+      throw InputError("MANYFOLD_ISA=" + std::string(wanted) + ": this processor lacks it");
+    }
+    known += known.empty() ? choice.loops->name : std::string(", ") + choice.loops->name;
+  }
+  throw InputError("MANYFOLD_ISA=" + std::string(wanted) + " is none of: " + known);
+}
+
+template <class T>
+TypedTable<T> typed_table() {
+  return {gemm<T>, residual<T>, sum_of_squares<T>, random_fill<T>, singular_values<T>, descend<T>};
+}
+
+}  // namespace
+
+const Loops& chosen_loops() {
+  static const Loops& chosen = choose();
+  return chosen;
+}
+
+std::string_view instruction_set() { return chosen_loops().name; }
+
+const KernelTables& cpu_tables() {
+  (void)chosen_loops();  // a wrong MANYFOLD_ISA shows here, not in the first kernel
+  static const KernelTables tables{
+      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
+      running_extreme,      first_crossing,        combine};
+  return tables;
+}
+
+}  // namespace manyfold::kernels::cpu

@@ -1,0 +1,47 @@
+// Element bodies on a GPU: each operation is its body run by ForEach.
+#include "kernels/cuda/for_each.cuh"
+#include "kernels/cuda/operations.cuh"
+#include "kernels/elements/combine.hpp"
+#include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/stepping.hpp"
+#include "kernels/elements/watch.hpp"
+
+namespace manyfold::kernels::cuda {
+
+void check_stop(Executor& executor, const StepControl& control) {
+  elements::check_stop(ForEach(executor), control);
+}
+void constant_step(Executor& executor, const ConstantStepArgs& args) {
+  elements::constant_step(ForEach(executor), args);
+}
+void rms_step(Executor& executor, const RmsStepArgs& args) {
+  elements::rms_step(ForEach(executor), args);
+}
+void advance(Executor& executor, const StepControl& control) {
+  elements::advance(ForEach(executor), control);
+}
+void running_extreme(Executor& executor, const ExtremeArgs& args) {
+  elements::running_extreme(ForEach(executor), args);
+}
+void first_crossing(Executor& executor, const CrossingArgs& args) {
+  elements::first_crossing(ForEach(executor), args);
+}
+void combine(Executor& executor, const CombineArgs& args) {
+  elements::combine(ForEach(executor), args);
+}
+
+template <class T>
+void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
+  elements::random_fill(ForEach(executor), args);
+}
+template void random_fill(Executor&, const RandomFillArgs<float>&);
+template void random_fill(Executor&, const RandomFillArgs<double>&);
+
+template <class T>
+void descend(Executor& executor, const DescendArgs<T>& args) {
+  elements::descend(ForEach(executor), args);
+}
+template void descend(Executor&, const DescendArgs<float>&);
+template void descend(Executor&, const DescendArgs<double>&);
+
+}  // namespace manyfold::kernels::cuda

@@ -1,0 +1,276 @@
+// Singular values on a GPU: one block a slot, one-sided Jacobi with pairs of columns in parallel.
+//
+// A sweep is n - 1 rounds of the circle method (all pairs of a round have no column in common), a
+// barrier after each. A pair belongs to a group of lanes that fits the length of a column; lanes
+// add up scalar products by shuffles. Of two columns the longer goes to the lower place, the
+// parallel form of de Rijk's pivoting. Columns live in shared memory where they fit, else in the
+// caller's workspace. Formulas: kernels/common/jacobi.hpp.
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include <float.h>
+
+#include "kernels/common/jacobi.hpp"
+#include "kernels/cuda/for_each.cuh"
+#include "kernels/cuda/operations.cuh"
+#include "kernels/cuda/reduce.cuh"
+
+namespace manyfold::kernels::cuda {
+
+/// Shared memory of a block: what is known of each column, then perhaps the columns.
+struct JacobiShared {
+  double* norm2;    // of what is stored of a column
+  double* scratch;  // one a column
+  int* exponent;    // a column is 2^exponent times what is stored
+  double* columns;
+};
+
+/// Doubles before the columns.
+__host__ __device__ constexpr std::int64_t jacobi_header(std::int64_t n) {
+  return 2 * n + (n + 1) / 2;
+}
+
+__device__ inline bool longer(double norm2_x, int exponent_x, double norm2_y, int exponent_y) {
+  if (norm2_x == 0 || norm2_y == 0) return norm2_x > norm2_y;
+  const double ratio = power_of_two(exponent_x - exponent_y);
+  return norm2_x * ratio > norm2_y / ratio;
+}
+
+/// Largest over smallest of the values that are not zero.
+__device__ inline double spread(const double* values, int count) {
+  double largest = 0;
+  double smallest = HUGE_VAL;
+  for (int i = 0; i < count; ++i) {
+    if (values[i] == 0) continue;
+    largest = fmax(largest, values[i]);
+    smallest = fmin(smallest, values[i]);
+  }
+  return largest / smallest;
+}
+
+/// Whether a square matrix is more graded along its rows than along its columns: errors are small
+/// relative to each rotated column, so the graded side is the one to rotate. All threads call; uses
+/// the first n places of `first` and `second`.
+template <class T>
+__device__ inline bool rows_more_graded(const T* a, std::int64_t row_stride, int n, double* first,
+                                        double* second) {
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) {
+    double row = 0;
+    double col = 0;
+    for (int j = 0; j < n; ++j) {
+      row = fmax(row, fabs(static_cast<double>(a[i * row_stride + j])));
+      col = fmax(col, fabs(static_cast<double>(a[j * row_stride + i])));
+    }
+    first[i] = row;
+    second[i] = col;
+  }
+  __syncthreads();
+  const int graded = threadIdx.x == 0 && spread(first, n) > spread(second, n) ? 1 : 0;
+  return __syncthreads_or(graded) != 0;
+}
+
+/// Scales every column so that its largest element lies in [1/2, 1), and takes its norm.
+template <int lanes>
+__device__ inline void normalize(const JacobiShared& shared, int length, int n) {
+  const int lane = static_cast<int>(threadIdx.x) % lanes;
+  const int groups = static_cast<int>(blockDim.x) / lanes;
+  for (int first = 0; first < n; first += groups) {  // as often in every lane: shuffles need all
+    const int j = first + static_cast<int>(threadIdx.x) / lanes;
+    double* column = shared.columns + static_cast<std::int64_t>(j) * length;
+    double largest = 0;
+    if (j < n) {
+      for (int i = lane; i < length; i += lanes) largest = fmax(largest, fabs(column[i]));
+    }
+    largest = group_max<lanes>(largest);
+    const int exponent = exponent_of(largest);
+    double norm2 = 0;
+    if (j < n) {
+      for (int i = lane; i < length; i += lanes) {
+        column[i] = scale_by_power(column[i], -exponent);
+        norm2 = fma(column[i], column[i], norm2);
+      }
+    }
+    norm2 = group_sum<lanes>(norm2);
+    if (j < n && lane == 0) {
+      shared.norm2[j] = norm2;
+      shared.exponent[j] += exponent;
+    }
+  }
+}
+
+/// One round: every pair whose columns are places `p` < `q`. True in lanes whose pair was rotated.
+template <int lanes>
+__device__ inline bool rotate_pairs(const JacobiShared& shared, int length, int n, int round,
+                                    double tolerance) {
+  const int lane = static_cast<int>(threadIdx.x) % lanes;
+  const int groups = static_cast<int>(blockDim.x) / lanes;
+  const int even = n + n % 2;  // with an odd number of columns one rests each round
+  bool rotated = false;
+  for (int first = 0; first < even / 2; first += groups) {
+    const int pair = first + static_cast<int>(threadIdx.x) / lanes;
+    int p = pair == 0 ? even - 1 : (round + pair) % (even - 1);
+    int q = pair == 0 ? round : (round + even - 1 - pair) % (even - 1);
+    if (p > q) {
+      const int other = p;
+      p = q;
+      q = other;
+    }
+    const bool present = pair < even / 2 && q < n;
+    // x is the longer one.
+    int from_x = p;
+    int from_y = q;
+    double a = 0;
+    double b = 0;
+    if (present) {
+      if (longer(shared.norm2[q], shared.exponent[q], shared.norm2[p], shared.exponent[p])) {
+        from_x = q;
+        from_y = p;
+      }
+      a = shared.norm2[from_x];
+      b = shared.norm2[from_y];
+    }
+    double* x = shared.columns + static_cast<std::int64_t>(from_x) * length;
+    double* y = shared.columns + static_cast<std::int64_t>(from_y) * length;
+    double product = 0;
+    if (b > 0) {
+      for (int i = lane; i < length; i += lanes) product = fma(x[i], y[i], product);
+    }
+    product = group_sum<lanes>(product);
+    const bool oblique = b > 0 && fabs(product) > tolerance * (sqrt(a) * sqrt(b));
+    const bool exchanged = from_x != p;
+    double sum_x = 0;
+    double sum_y = 0;
+    int exponent_x = 0;
+    int exponent_y = 0;
+    if (oblique || exchanged) {
+      exponent_x = shared.exponent[from_x];
+      exponent_y = shared.exponent[from_y];
+      JacobiRotation rotation{1, 0, 0};
+      if (oblique) {
+        rotation = jacobi_rotation(a, b, product, power_of_two(exponent_y - exponent_x));
+        rotated = true;
+      }
+      double* to_x = shared.columns + static_cast<std::int64_t>(p) * length;
+      double* to_y = shared.columns + static_cast<std::int64_t>(q) * length;
+      for (int i = lane; i < length; i += lanes) {
+        const double old_x = x[i];
+        const double old_y = y[i];
+        const double new_x = fma(rotation.to_first, old_y, rotation.keep * old_x);
+        const double new_y = fma(rotation.to_second, old_x, rotation.keep * old_y);
+        to_x[i] = new_x;
+        to_y[i] = new_y;
+        sum_x = fma(new_x, new_x, sum_x);
+        sum_y = fma(new_y, new_y, sum_y);
+      }
+    }
+    sum_x = group_sum<lanes>(sum_x);  // after which all lanes have read norms and exponents
+    sum_y = group_sum<lanes>(sum_y);
+    if ((oblique || exchanged) && lane == 0) {
+      shared.norm2[p] = sum_x;
+      shared.norm2[q] = sum_y;
+      shared.exponent[p] = exponent_x;
+      shared.exponent[q] = exponent_y;
+    }
+  }
+  return rotated;
+}
+
+template <class T, int lanes>
+__global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_in_shared) {
+  const std::int64_t slot = blockIdx.x;
+  const T* a = args.a.slot(slot);
+  const int rows = static_cast<int>(args.a.rows);
+  const int cols = static_cast<int>(args.a.cols);
+  const std::int64_t row_stride = args.a.row_stride;
+  const int n = rows < cols ? rows : cols;
+  const int length = rows < cols ? cols : rows;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int threads = static_cast<int>(blockDim.x);
+  double* values = args.values + slot * args.values_stride;
+
+  JacobiShared shared;
+  shared.norm2 = dynamic_shared<double>();
+  shared.scratch = shared.norm2 + n;
+  shared.exponent = reinterpret_cast<int*>(shared.scratch + n);
+  shared.columns = columns_in_shared
+                       ? shared.norm2 + jacobi_header(n)
+                       : args.workspace + slot * singular_values_workspace(rows, cols);
+
+  int bad = 0;
+  for (int i = thread; i < rows * cols; i += threads) {
+    const double entry = a[i / cols * row_stride + i % cols];
+    if (!(fabs(entry) <= DBL_MAX)) bad = 1;
+  }
+  if (__syncthreads_or(bad) != 0) {
+    for (std::int64_t i = thread; i < args.values_count; i += threads) values[i] = nan("");
+    if (thread == 0 && args.sweeps != nullptr) args.sweeps[slot] = 0;
+    return;
+  }
+
+  bool transposed = rows < cols;
+  if (rows == cols) transposed = rows_more_graded(a, row_stride, n, shared.norm2, shared.scratch);
+  for (int i = thread; i < rows * cols; i += threads) {
+    const int r = i / cols;
+    const int c = i % cols;
+    shared.columns[transposed ? r * length + c : c * length + r] = a[r * row_stride + c];
+  }
+  for (int j = thread; j < n; j += threads) shared.exponent[j] = 0;
+  __syncthreads();
+
+  const double tolerance = jacobi_tolerance(length);
+  int sweeps = 0;
+  bool rotated = n > 1;
+  normalize<lanes>(shared, length, n);
+  __syncthreads();
+  while (rotated && sweeps < args.max_sweeps) {
+    bool mine = false;
+    for (int round = 0; round < n + n % 2 - 1; ++round) {
+      mine |= rotate_pairs<lanes>(shared, length, n, round, tolerance);
+      __syncthreads();
+    }
+    // Columns that lay almost along others are mostly gone: back to size 1.
+    normalize<lanes>(shared, length, n);
+    rotated = __syncthreads_or(mine ? 1 : 0) != 0;
+    ++sweeps;
+  }
+  if (thread == 0 && args.sweeps != nullptr) args.sweeps[slot] = rotated ? -1 : sweeps;
+
+  for (int j = thread; j < n; j += threads) {
+    shared.scratch[j] = scale_by_power(sqrt(shared.norm2[j]), shared.exponent[j]);
+  }
+  __syncthreads();
+  for (int j = thread; j < n; j += threads) {
+    const double value = shared.scratch[j];
+    int place = 0;
+    for (int i = 0; i < n; ++i) {
+      const double other = shared.scratch[i];
+      if (other > value || (other == value && i < j)) ++place;
+    }
+    if (place < args.values_count) values[place] = value;
+  }
+}
+
+template <class T>
+void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
+  CudaExecutor& device = cuda(executor);
+  const std::int64_t n = std::min(args.a.rows, args.a.cols);
+  const std::int64_t length = std::max(args.a.rows, args.a.cols);
+  const auto header = static_cast<std::size_t>(jacobi_header(n)) * sizeof(double);
+  const std::size_t whole = header + static_cast<std::size_t>(n * length) * sizeof(double);
+  const bool in_shared = whole <= device.shared_memory();
+  // Lanes a pair: about one per 4 elements; as many groups as a round has pairs, up to 256 threads.
+  const int lanes = length <= 32 ? 8 : length <= 64 ? 16 : 32;
+  const std::int64_t wanted = ((n + 1) / 2 * lanes + 31) / 32 * 32;
+  const dim3 block(static_cast<unsigned int>(std::min<std::int64_t>(wanted, 256)));
+  const dim3 grid(static_cast<unsigned int>(args.a.slots));
+  const auto kernel = lanes == 8    ? singular_values_kernel<T, 8>
+                      : lanes == 16 ? singular_values_kernel<T, 16>
+                                    : singular_values_kernel<T, 32>;
+  launch(device, "singular_values", kernel, grid, block, in_shared ? whole : header, args,
+         in_shared);
+}
+template void singular_values(Executor&, const SingularValuesArgs<float>&);
+template void singular_values(Executor&, const SingularValuesArgs<double>&);
+
+}  // namespace manyfold::kernels::cuda

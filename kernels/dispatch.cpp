@@ -1,0 +1,209 @@
+// The operations as callers see them: shapes are checked here, once for all backends, then the
+// executor's own table carries the call out.
+#include <cstdint>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/table.hpp"
+
+namespace manyfold::kernels {
+namespace {
+
+template <class T>
+const TypedTable<T>& typed(Executor& executor);
+template <>
+const TypedTable<float>& typed<float>(Executor& executor) {
+  return executor.kernels().f32;
+}
+template <>
+const TypedTable<double>& typed<double>(Executor& executor) {
+  return executor.kernels().f64;
+}
+
+template <class View>
+std::string shape(const View& m) {
+  std::ostringstream text;
+  text << '(' << m.slots << ", " << m.rows << ", " << m.cols << ')';
+  return text.str();
+}
+
+[[noreturn]] void reject(const std::string& message) { throw std::invalid_argument(message); }
+
+template <class T>
+void check_layout(const char* operation, const char* operand, const MatrixBatch<T>& m) {
+  if (m.slots < 0 || m.rows < 0 || m.cols < 0) {
+    reject(std::string(operation) + ": negative shape " + shape(m) + " of " + operand);
+  }
+  if (m.rows > 1 && m.row_stride < m.cols) {
+    reject(std::string(operation) + ": rows of " + operand + " " + shape(m) +
+           " overlap: row_stride " + std::to_string(m.row_stride));
+  }
+}
+
+/// What is written may not be shared between slots.
+template <class T>
+void check_own(const char* operation, const char* operand, const MatrixBatch<T>& m) {
+  if (m.slots > 1 && m.size() > 0 && m.slot_stride == 0) {
+    reject(std::string(operation) + ": " + operand + " " + shape(m) +
+           " is written and cannot be shared among slots (slot_stride 0)");
+  }
+}
+
+/// An operand has as many slots as the result, or is one shared by all of them.
+template <class T>
+bool slots_fit(const MatrixBatch<T>& operand, std::int64_t slots) {
+  return operand.slots == slots || operand.slot_stride == 0;
+}
+
+void check_count(const char* operation, std::int64_t slots, std::int64_t control_slots) {
+  if (slots != control_slots) {
+    reject(std::string(operation) + ": " + std::to_string(slots) +
+           " slots, but its step control has " + std::to_string(control_slots));
+  }
+}
+
+}  // namespace
+
+template <class T>
+void gemm(Executor& executor, const GemmArgs<T>& args) {
+  check_layout("gemm", "A", args.a);
+  check_layout("gemm", "B", args.b);
+  check_layout("gemm", "C", args.c);
+  check_own("gemm", "C", args.c);
+  const bool ta = args.transpose_a == Transpose::yes;
+  const bool tb = args.transpose_b == Transpose::yes;
+  const std::int64_t m = ta ? args.a.cols : args.a.rows;
+  const std::int64_t k = ta ? args.a.rows : args.a.cols;
+  const std::int64_t kb = tb ? args.b.cols : args.b.rows;
+  const std::int64_t n = tb ? args.b.rows : args.b.cols;
+  if (k != kb || m != args.c.rows || n != args.c.cols) {
+    reject(std::string("gemm: shapes do not multiply: A ") + shape(args.a) +
+           (ta ? " transposed" : "") + " times B " + shape(args.b) + (tb ? " transposed" : "") +
+           " into C " + shape(args.c));
+  }
+  if (!slots_fit(args.a, args.c.slots) || !slots_fit(args.b, args.c.slots)) {
+    reject("gemm: numbers of slots differ: A " + shape(args.a) + ", B " + shape(args.b) + ", C " +
+           shape(args.c));
+  }
+  if (args.c.slots == 0 || args.c.size() == 0) return;
+  typed<T>(executor).gemm(executor, args);
+}
+template void gemm(Executor&, const GemmArgs<float>&);
+template void gemm(Executor&, const GemmArgs<double>&);
+
+template <class T>
+void residual(Executor& executor, const ResidualArgs<T>& args) {
+  check_layout("residual", "w", args.w);
+  const auto fits = [&](const char* operand, const auto& m) {
+    check_layout("residual", operand, m);
+    if (m.rows != args.w.rows || m.cols != args.w.cols || !slots_fit(m, args.w.slots)) {
+      reject("residual: w " + shape(args.w) + " and " + operand + " " + shape(m) +
+             " differ in shape");
+    }
+  };
+  fits("target", args.target);
+  if (args.mask.data != nullptr) fits("mask", args.mask);
+  if (args.residual.data != nullptr) {
+    fits("residual", args.residual);
+    check_own("residual", "residual", args.residual);
+  }
+  if (args.w.slots == 0) return;
+  typed<T>(executor).residual(executor, args);
+}
+template void residual(Executor&, const ResidualArgs<float>&);
+template void residual(Executor&, const ResidualArgs<double>&);
+
+template <class T>
+void sum_of_squares(Executor& executor, const SumOfSquaresArgs<T>& args) {
+  if (args.x.slots < 0 || args.x.count < 0) reject("sum_of_squares: negative shape");
+  if (args.x.slots == 0) return;
+  typed<T>(executor).sum_of_squares(executor, args);
+}
+template void sum_of_squares(Executor&, const SumOfSquaresArgs<float>&);
+template void sum_of_squares(Executor&, const SumOfSquaresArgs<double>&);
+
+template <class T>
+void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
+  if (args.out.slots < 0 || args.out.count < 0) reject("random_fill: negative shape");
+  if (args.out.slots > 1 && args.out.slot_stride < args.out.count) {
+    reject("random_fill: slots overlap: " + std::to_string(args.out.count) +
+           " elements, slot_stride " + std::to_string(args.out.slot_stride));
+  }
+  if (args.out.slots == 0 || args.out.count == 0) return;
+  typed<T>(executor).random_fill(executor, args);
+}
+template void random_fill(Executor&, const RandomFillArgs<float>&);
+template void random_fill(Executor&, const RandomFillArgs<double>&);
+
+template <class T>
+void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
+  check_layout("singular_values", "a", args.a);
+  constexpr std::int64_t largest = 1024;
+  if (args.a.rows < 1 || args.a.cols < 1 || args.a.rows > largest || args.a.cols > largest) {
+    reject("singular_values: a " + shape(args.a) + " must have 1 to 1024 rows and columns");
+  }
+  const std::int64_t count = args.a.rows < args.a.cols ? args.a.rows : args.a.cols;
+  if (args.values_count < 0 || args.values_count > count) {
+    reject("singular_values: " + std::to_string(args.values_count) + " values of a " +
+           shape(args.a));
+  }
+  if (args.a.slots > 1 && args.values_stride < args.values_count) {
+    reject("singular_values: slots of values overlap: " + std::to_string(args.values_count) +
+           " values, values_stride " + std::to_string(args.values_stride));
+  }
+  if (args.workspace == nullptr) reject("singular_values: no workspace");
+  if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
+  if (args.a.slots == 0 || args.values_count == 0) return;
+  typed<T>(executor).singular_values(executor, args);
+}
+template void singular_values(Executor&, const SingularValuesArgs<float>&);
+template void singular_values(Executor&, const SingularValuesArgs<double>&);
+
+void check_stop(Executor& executor, const StepControl& control) {
+  executor.kernels().check_stop(executor, control);
+}
+
+void constant_step(Executor& executor, const ConstantStepArgs& args) {
+  executor.kernels().constant_step(executor, args);
+}
+
+void rms_step(Executor& executor, const RmsStepArgs& args) {
+  executor.kernels().rms_step(executor, args);
+}
+
+template <class T>
+void descend(Executor& executor, const DescendArgs<T>& args) {
+  check_count("descend", args.params.slots, args.control.slots);
+  if (args.params.slots != args.grad.slots || args.params.count != args.grad.count) {
+    reject("descend: params (" + std::to_string(args.params.slots) + ", " +
+           std::to_string(args.params.count) + ") and grad (" + std::to_string(args.grad.slots) +
+           ", " + std::to_string(args.grad.count) + ") differ in shape");
+  }
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).descend(executor, args);
+}
+template void descend(Executor&, const DescendArgs<float>&);
+template void descend(Executor&, const DescendArgs<double>&);
+
+void advance(Executor& executor, const StepControl& control) {
+  executor.kernels().advance(executor, control);
+}
+
+void running_extreme(Executor& executor, const ExtremeArgs& args) {
+  if (args.slots > 1 && args.extremes_stride < args.count) {
+    reject("running_extreme: slots overlap: " + std::to_string(args.count) +
+           " extremes, extremes_stride " + std::to_string(args.extremes_stride));
+  }
+  executor.kernels().running_extreme(executor, args);
+}
+
+void first_crossing(Executor& executor, const CrossingArgs& args) {
+  executor.kernels().first_crossing(executor, args);
+}
+
+void combine(Executor& executor, const CombineArgs& args) {
+  executor.kernels().combine(executor, args);
+}
+
+}  // namespace manyfold::kernels

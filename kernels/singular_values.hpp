@@ -1,0 +1,35 @@
+// All singular values of many small matrices, by one-sided Jacobi in double precision (Hestenes
+// 1958; de Rijk 1989; Demmel and Veselic 1992 for its relative accuracy on column-graded matrices):
+// tiny values are the result here, and bidiagonalization would lose them.
+#pragma once
+
+#include <cstdint>
+
+#include "core/executor/executor.hpp"
+#include "core/view.hpp"
+
+namespace manyfold::kernels {
+
+/// a: (slot, m, n), any m, n >= 1 up to 1024; not changed. values: (slot, values_count), the
+/// largest in decreasing order, slots values_stride apart, in double precision whatever T is. A
+/// slot with a value that is not finite gives NaN for all of its values and touches no other slot.
+/// sweeps (slot; may be null) receives the number of sweeps taken (0 for such a slot and for one
+/// row or column), or -1 where `max_sweeps` did not suffice (the values are then the best known).
+/// workspace: device memory of at least singular_values_workspace doubles per slot.
+template <class T>
+struct SingularValuesArgs {
+  MatrixBatch<const T> a;
+  double* values = nullptr;
+  std::int64_t values_count = 0;  ///< at most min(m, n)
+  std::int64_t values_stride = 0;
+  std::int32_t* sweeps = nullptr;
+  double* workspace = nullptr;
+  int max_sweeps = 60;
+};
+
+constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n) { return m * n; }
+
+template <class T>
+void singular_values(Executor& executor, const SingularValuesArgs<T>& args);
+
+}  // namespace manyfold::kernels

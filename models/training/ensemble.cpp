@@ -1,0 +1,266 @@
+// Records a family's programs once and replays them.
+//
+// A checked step evaluates the gradient with loss and norm, ends members whose stop condition holds
+// at that state, lets running and event probes look, then moves the others; a plain step only moves.
+// Checks fall on multiples of check_every, so they look at step 0 first.
+#include "models/training/ensemble.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/combine.hpp"
+#include "kernels/stepping.hpp"
+#include "kernels/watch.hpp"
+
+namespace manyfold {
+namespace {
+
+/// Blocks of more steps than this are replayed in pieces: a program's size must stay bounded.
+constexpr std::int64_t longest_block = 200;
+
+std::size_t element_bytes(const Settings& settings) {
+  return settings.text("precision") == "f64" ? sizeof(double) : sizeof(float);
+}
+
+std::int64_t extent_of(const Settings& example, const ProbeKind& kind) {
+  return kind.extent.empty() ? 1 : model_kind(example).extent(example, kind);
+}
+
+}  // namespace
+
+std::size_t Ensemble::bytes_per_slot(const Settings& example, const ProbePlan& probes,
+                                     std::int64_t parameters) {
+  std::size_t doubles = 0;
+  std::int64_t scratch = 0;
+  for (const ProbeRequest& probe : probes.probes) {
+    const std::int64_t extent = extent_of(example, probe.kind);
+    if (probe.cadence >= 0) doubles += static_cast<std::size_t>(extent);
+    doubles += static_cast<std::size_t>(extent) * probe.watches.size();
+    if (!probe.watches.empty()) scratch = std::max(scratch, extent);
+  }
+  return 3 * ControlBlock::bytes_per_slot() +
+         (doubles + static_cast<std::size_t>(scratch)) * sizeof(double) +
+         optimizer_kind(example).bytes_per_slot(parameters, element_bytes(example));
+}
+
+Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan& family,
+                   const ProbePlan& probes, std::int64_t check_every)
+    : executor_(executor),
+      probes_(probes),
+      slots_(family.slots),
+      check_every_(check_every),
+      touched_bytes_(family.footprint.bytes_per_slot + family.footprint.shared_bytes),
+      optimizer_needs_norm_(optimizer_kind(example).needs_grad_norm2),
+      control_(executor, family.slots),
+      model_(model_kind(example).make(executor, example, family.slots, family.shared_problem)),
+      optimizer_(optimizer_kind(example).make(executor, model_->parameters(), family.slots)) {
+  samples_.resize(probes.cadences.size());
+  for (std::size_t p = 0; p < probes.probes.size(); ++p) {
+    const ProbeRequest& probe = probes.probes[p];
+    const std::int64_t extent = extent_of(example, probe.kind);
+    if (probe.cadence >= 0) {
+      Samples& samples = samples_[static_cast<std::size_t>(probe.cadence)];
+      samples.places.push_back({static_cast<int>(p), -1, samples.width, extent});
+      samples.width += extent;
+    }
+    for (std::size_t w = 0; w < probe.watches.size(); ++w) {
+      watch_places_.push_back({static_cast<int>(p), static_cast<int>(w), watch_width_, extent});
+      watch_width_ += extent;
+      scratch_width_ = std::max(scratch_width_, extent);
+    }
+  }
+  for (Samples& samples : samples_) {
+    samples.device = Buffer<double>(executor, slots_ * samples.width);
+    for (auto& host : samples.host) host = PinnedBuffer<double>(executor, slots_ * samples.width);
+  }
+  const auto control_bytes = static_cast<std::int64_t>(control_.bytes());
+  for (auto& copy : control_copies_) copy = PinnedBuffer<std::byte>(executor, control_bytes);
+  for (auto& snapshot : control_snapshots_) snapshot = Buffer<std::byte>(executor, control_bytes);
+  watch_state_ = Buffer<double>(executor, slots_ * watch_width_);
+  watch_scratch_ = Buffer<double>(executor, slots_ * scratch_width_);
+  record_programs(probes, check_every);
+}
+
+void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every) {
+  const kernels::StepControl control = control_.control();
+  const ActiveSlots active{control.active, slots_};
+  const ActiveSlots all{nullptr, slots_};
+
+  auto move = [&] {
+    optimizer_->step(control);
+    kernels::advance(executor_, control);
+  };
+  auto plain = [&] {
+    model_->evaluate(control, {.train_loss = false, .grad_norm2 = optimizer_needs_norm_});
+    move();
+  };
+  auto checked = [&] {
+    model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
+    kernels::check_stop(executor_, control);
+    observe_watches();
+    move();
+  };
+  plain_step_ = executor_.record(active, touched_bytes_, plain);
+  checked_step_ = executor_.record(active, touched_bytes_, checked);
+  if (check_every <= longest_block) {
+    block_ = executor_.record(active, touched_bytes_, [&] {
+      checked();
+      for (std::int64_t i = 1; i < check_every; ++i) plain();
+    });
+  }
+  for (std::size_t c = 0; c < samples_.size(); ++c) {
+    Samples& samples = samples_[c];
+    samples.program = executor_.record(all, touched_bytes_, [&] {
+      model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
+      for (const Place& place : samples.places) {
+        observe(probes.probes[static_cast<std::size_t>(place.probe)], place.extent,
+                samples.device.data() + place.offset, samples.width);
+      }
+    });
+  }
+  if (watch_width_ > 0) {
+    watch_program_ = executor_.record(all, touched_bytes_, [&] {
+      model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
+      observe_watches();
+    });
+  }
+}
+
+void Ensemble::observe(const ProbeRequest& probe, std::int64_t extent, double* out,
+                       std::int64_t stride) {
+  const kernels::StepControl control = control_.control();
+  auto copy = [&](const double* from, bool square_root) {
+    kernels::combine(executor_, {.slots = slots_,
+                                 .count = 1,
+                                 .square_root = square_root,
+                                 .numerator = from,
+                                 .numerator_stride = 1,
+                                 .out = out,
+                                 .out_stride = stride});
+  };
+  if (probe.kind.name == "train_loss") return copy(control.train_loss, false);
+  if (probe.kind.name == "grad_norm") return copy(control.grad_norm2, true);
+  if (probe.kind.name == "time") return copy(control.time, false);
+  model_->observe(probe.kind.name, extent, out, stride);
+}
+
+void Ensemble::observe_watches() {
+  const kernels::StepControl control = control_.control();
+  int observed = -1;
+  for (const Place& place : watch_places_) {
+    const ProbeRequest& probe = probes_.probes[static_cast<std::size_t>(place.probe)];
+    if (place.probe != observed) {
+      observe(probe, place.extent, watch_scratch_.data(), scratch_width_);
+      observed = place.probe;
+    }
+    const Watch& watch = probe.watches[static_cast<std::size_t>(place.watch)];
+    double* state = watch_state_.data() + place.offset;
+    if (watch.kind == Watch::Kind::maximum || watch.kind == Watch::Kind::minimum) {
+      kernels::running_extreme(executor_, {.slots = slots_,
+                                           .count = place.extent,
+                                           .values = watch_scratch_.data(),
+                                           .values_stride = scratch_width_,
+                                           .extremes = state,
+                                           .extremes_stride = watch_width_,
+                                           .maximum = watch.kind == Watch::Kind::maximum});
+    } else {
+      kernels::first_crossing(executor_, {.slots = slots_,
+                                          .values = watch_scratch_.data(),
+                                          .values_stride = scratch_width_,
+                                          .threshold = watch.threshold,
+                                          .below = watch.kind == Watch::Kind::first_below,
+                                          .step = control.step,
+                                          .first = state,
+                                          .first_stride = watch_width_});
+    }
+  }
+}
+
+void Ensemble::load(std::span<const Settings> members) {
+  model_->load(members);
+  optimizer_->load(members);
+  control_.load(members);
+  if (watch_width_ > 0) {
+    constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
+    watch_state_.upload(std::vector<double>(static_cast<std::size_t>(watch_state_.size()), nothing));
+  }
+}
+
+void Ensemble::advance(std::int64_t from, std::int64_t to) {
+  std::vector<Burst> bursts;
+  std::int64_t t = from;
+  while (t < to) {
+    const std::int64_t past_check = t % check_every_;
+    if (past_check == 0 && block_ && to - t >= check_every_) {
+      const std::int64_t blocks = (to - t) / check_every_;
+      bursts.push_back({block_.get(), blocks});
+      t += blocks * check_every_;
+    } else if (past_check == 0) {
+      bursts.push_back({checked_step_.get(), 1});
+      t += 1;
+    } else {
+      const std::int64_t steps = std::min(to - t, check_every_ - past_check);
+      bursts.push_back({plain_step_.get(), steps});
+      t += steps;
+    }
+  }
+  executor_.run(bursts);
+}
+
+Ensemble::Look Ensemble::look(std::int64_t step, const std::vector<int>& cadences) {
+  const int buffer = next_buffer_;
+  next_buffer_ = 1 - next_buffer_;
+  const auto b = static_cast<std::size_t>(buffer);
+  // The device side of a sample has one buffer: the copy of the look before must be done with it.
+  const std::size_t previous = 1 - b;
+  if (staged_[previous]) executor_.hold_for(tickets_[previous]);
+  for (const int c : cadences) {
+    Samples& samples = samples_[static_cast<std::size_t>(c)];
+    const std::array burst{Burst{samples.program.get(), 1}};
+    executor_.run(burst);
+    executor_.stage_out(samples.host[b].data(), samples.device.data(), samples.device.bytes());
+  }
+  // Steps that follow change the stepping state at once: the host gets a copy made on the device.
+  executor_.copy_within(control_snapshots_[b].data(), control_.data(), control_.bytes());
+  tickets_[b] = executor_.stage_out(control_copies_[b].data(), control_snapshots_[b].data(),
+                                    control_.bytes());
+  staged_[b] = true;
+  return {step, cadences, buffer, tickets_[b]};
+}
+
+void Ensemble::await(const Look& look) { executor_.wait(look.ticket); }
+
+ControlView Ensemble::control(const Look& look) const {
+  return control_.view(control_copies_[static_cast<std::size_t>(look.buffer)].data());
+}
+
+const double* Ensemble::values(const Look& look, int cadence) const {
+  return samples_[static_cast<std::size_t>(cadence)].host[static_cast<std::size_t>(look.buffer)].data();
+}
+
+std::span<const Ensemble::Place> Ensemble::places(int cadence) const {
+  return samples_[static_cast<std::size_t>(cadence)].places;
+}
+
+std::int64_t Ensemble::width(int cadence) const {
+  return samples_[static_cast<std::size_t>(cadence)].width;
+}
+
+std::vector<double> Ensemble::parameters(std::int64_t slot) {
+  return std::visit(
+      [&]<class T>(const Parameters<T>& typed) {
+        std::vector<T> host(static_cast<std::size_t>(typed.values.count));
+        executor_.copy_out(host.data(), typed.values.slot(slot), host.size() * sizeof(T));
+        return std::vector<double>(host.begin(), host.end());
+      },
+      model_->parameters());
+}
+
+std::vector<double> Ensemble::watched() {
+  if (watch_width_ == 0) return {};
+  const std::array burst{Burst{watch_program_.get(), 1}};
+  executor_.run(burst);
+  return watch_state_.download();
+}
+
+}  // namespace manyfold

@@ -1,0 +1,113 @@
+// A family living on a device in S slots: model, optimizer, stepping state and the recorded programs
+// that step and observe it. All slots are at one step; members that ended are frozen.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/config/settings.hpp"
+#include "core/executor/executor.hpp"
+#include "core/executor/memory.hpp"
+#include "models/training/control_block.hpp"
+#include "models/training/model.hpp"
+#include "models/training/optimizer.hpp"
+#include "models/training/plan.hpp"
+#include "models/training/probes.hpp"
+
+namespace manyfold {
+
+class Ensemble {
+ public:
+  /// `example`: the settings of any member of the family.
+  Ensemble(Executor& executor, const Settings& example, const FamilyPlan& family,
+           const ProbePlan& probes, std::int64_t check_every);
+
+  /// Members at step 0 into slots 0, 1, ...; at most `slots` of them.
+  void load(std::span<const Settings> members);
+
+  /// Steps all slots from step `from` (where they are) to step `to`, without waiting.
+  void advance(std::int64_t from, std::int64_t to);
+
+  /// A look at all slots whose values come back while later steps run. Two may be under way.
+  struct Look {
+    std::int64_t step = 0;
+    std::vector<int> cadences;
+    int buffer = 0;
+    Ticket ticket;
+  };
+  /// Observes the probes of `cadences` and the stepping state, as they are after the work so far.
+  Look look(std::int64_t step, const std::vector<int>& cadences);
+  /// Waits until a look's values are here.
+  void await(const Look& look);
+  ControlView control(const Look& look) const;
+  /// (slot, width(cadence)): the values of the cadence's probes one after another.
+  const double* values(const Look& look, int cadence) const;
+
+  /// One probe's place among a cadence's values, or one watch's among the watched values.
+  struct Place {
+    int probe = 0;  ///< index into ProbePlan::probes
+    int watch = -1; ///< index into its watches; -1 in a cadence
+    std::int64_t offset = 0;
+    std::int64_t extent = 1;
+  };
+  std::span<const Place> places(int cadence) const;
+  std::int64_t width(int cadence) const;
+
+  /// Watches at the members' last states included; (slot, watched_width()), NaN where nothing was
+  /// seen. Waits for the device.
+  std::vector<double> watched();
+  std::span<const Place> watched_places() const { return watch_places_; }
+  std::int64_t watched_width() const { return watch_width_; }
+
+  /// All parameters of one slot's member, from W_1 on. Waits for the device.
+  std::vector<double> parameters(std::int64_t slot);
+
+  /// Bytes a slot needs beside the model: optimizer, stepping state, sample buffers.
+  static std::size_t bytes_per_slot(const Settings& example, const ProbePlan& probes,
+                                    std::int64_t parameters);
+
+ private:
+  struct Samples {
+    std::vector<Place> places;
+    std::int64_t width = 0;
+    Buffer<double> device;
+    std::array<PinnedBuffer<double>, 2> host;
+    std::unique_ptr<Program> program;
+  };
+
+  void observe(const ProbeRequest& probe, std::int64_t extent, double* out, std::int64_t stride);
+  void observe_watches();
+  void record_programs(const ProbePlan& probes, std::int64_t check_every);
+
+  Executor& executor_;
+  const ProbePlan& probes_;
+  std::int64_t slots_;
+  std::int64_t check_every_;
+  std::size_t touched_bytes_;
+  bool optimizer_needs_norm_;
+  ControlBlock control_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Samples> samples_;
+  std::array<Buffer<std::byte>, 2> control_snapshots_;
+  std::array<PinnedBuffer<std::byte>, 2> control_copies_;
+  std::array<Ticket, 2> tickets_{};
+  std::array<bool, 2> staged_{};
+  int next_buffer_ = 0;
+
+  std::vector<Place> watch_places_;
+  std::int64_t watch_width_ = 0;
+  std::int64_t scratch_width_ = 0;
+  Buffer<double> watch_state_;
+  Buffer<double> watch_scratch_;
+  std::unique_ptr<Program> watch_program_;
+
+  std::unique_ptr<Program> plain_step_;
+  std::unique_ptr<Program> checked_step_;
+  std::unique_ptr<Program> block_;  ///< a checked step and check_every - 1 plain ones
+};
+
+}  // namespace manyfold

@@ -1,0 +1,103 @@
+// What training asks of a model: the parameters of a family's members side by side on a device, their
+// gradient, and what can be observed of them. One entry per kind of model (`ModelKind`) tells the
+// rest of the program its keys, shapes, probes and memory before anything is allocated.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
+#include "core/executor/executor.hpp"
+#include "core/record/layout.hpp"
+#include "core/view.hpp"
+#include "kernels/stepping.hpp"
+
+namespace manyfold {
+
+/// An observable and how the record names it. `extent` is the dimension beyond (member, sample):
+/// "layer", "pair", "index"; empty for one value a member.
+struct ProbeKind {
+  std::string name;
+  std::string extent;
+  std::string units;
+  std::string long_name;
+  std::string comment;  ///< formula and source
+  /// Keys of this probe besides the cadence and the watches ("count").
+  std::vector<KeySpec> keys;
+};
+
+/// Parameters and gradient of every slot, (slot, element), all layers one after another from W_1.
+template <class T>
+struct Parameters {
+  VectorBatch<T> values;
+  VectorBatch<T> gradient;
+};
+using AnyParameters = std::variant<Parameters<float>, Parameters<double>>;
+
+/// Memory and work of a family, known from its shape alone.
+struct Footprint {
+  std::size_t bytes_per_slot = 0;   ///< everything the model allocates for one more slot
+  std::size_t shared_bytes = 0;     ///< once per family
+  double flops_per_step = 0;        ///< multiplications and additions of one gradient, one member
+  std::int64_t parameters = 0;      ///< per member
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  /// Puts members[i] at its start into slot i; slots beyond members.size() hold anything finite.
+  virtual void load(std::span<const Settings> members) = 0;
+  virtual AnyParameters parameters() = 0;
+
+  /// Gradient at the current parameters; train loss and squared gradient norm into `control` (each
+  /// only where asked: they cost a pass). Kernels only, so that it can be recorded.
+  struct Wanted {
+    bool train_loss = true;
+    bool grad_norm2 = true;
+  };
+  virtual void evaluate(const kernels::StepControl& control, Wanted wanted) = 0;
+
+  /// Values of one probe at the parameters that `evaluate` saw last: extents(probe) doubles per slot,
+  /// slots `stride` apart. Kernels only.
+  virtual void observe(const std::string& probe, std::int64_t count, double* out,
+                       std::int64_t stride) = 0;
+};
+
+struct ModelKind {
+  std::vector<std::string> names;  ///< values of model.kind
+  void (*add_keys)(Spec&);
+  std::span<const ProbeKind> (*probes)();
+  /// Rejects what the keys' own ranges cannot: shapes that do not multiply, a probe that has nothing
+  /// to look at. Throws InputError.
+  void (*validate)(const Settings&);
+  /// Members with equal keys share kernels and a memory layout: shapes, objective, start.
+  std::string (*shape_key)(const Settings&);
+  /// Members with equal keys have the same targets, masks and data.
+  std::string (*problem_key)(const Settings&);
+  Footprint (*footprint)(const Settings&, bool shared_problem);
+  /// Length of a probe's extent for members of this shape; 1 for a probe without extent.
+  std::int64_t (*extent)(const Settings&, const ProbeKind&);
+  std::unique_ptr<Model> (*make)(Executor&, const Settings& example, std::int64_t slots,
+                                 bool shared_problem);
+};
+
+/// Every kind of model of the program.
+std::span<const ModelKind> model_kinds();
+/// The kind that model.kind names; validation has made sure that there is one.
+const ModelKind& model_kind(const Settings& settings);
+
+/// All keys that an experiment file may have.
+const Spec& experiment_spec();
+
+/// The seed that draws a member's `purpose`: init.seed or sgd.seed, by default `seed`.
+std::uint64_t seed_of(const Settings& settings, std::string_view key);
+
+}  // namespace manyfold

@@ -1,0 +1,236 @@
+// Groups members into families, checks each, and lays the record out.
+#include "models/training/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "core/error.hpp"
+#include "models/training/ensemble.hpp"
+
+namespace manyfold {
+namespace {
+
+std::string variable_name(const std::string& key) {
+  std::string name = key;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+CoordinateLayout coordinate(const SweptKey& key, const Spec& spec) {
+  CoordinateLayout layout;
+  layout.name = variable_name(key.path);
+  layout.long_name = key.path;
+  if (const KeySpec* known = spec.find(key.path)) {
+    layout.units = known->unit;
+    layout.long_name += ": " + known->doc;
+  }
+  bool missing = false;
+  for (const std::int32_t i : key.value_of_member) missing = missing || i < 0;
+  auto all = [&](auto accepted) {
+    return std::all_of(key.values.begin(), key.values.end(), accepted);
+  };
+  const bool integers =
+      !missing && all([](const Value& v) { return std::holds_alternative<std::int64_t>(v); });
+  const bool numbers = all([](const Value& v) {
+    return std::holds_alternative<std::int64_t>(v) || std::holds_alternative<double>(v);
+  });
+  auto gather = [&]<class T>(T absent, auto convert) {
+    std::vector<T> values;
+    values.reserve(key.value_of_member.size());
+    for (const std::int32_t i : key.value_of_member) {
+      values.push_back(i < 0 ? absent : convert(key.values[static_cast<std::size_t>(i)]));
+    }
+    return values;
+  };
+  if (integers) {
+    layout.values = gather(std::int64_t{0}, [](const Value& v) { return std::get<std::int64_t>(v); });
+  } else if (numbers) {
+    layout.values = gather(std::numeric_limits<double>::quiet_NaN(), [](const Value& v) {
+      const auto* whole = std::get_if<std::int64_t>(&v);
+      return whole != nullptr ? static_cast<double>(*whole) : std::get<double>(v);
+    });
+  } else {
+    layout.values = gather(std::string(), [](const Value& v) {
+      const auto* text = std::get_if<std::string>(&v);
+      return text != nullptr ? *text : to_toml(v);
+    });
+  }
+  return layout;
+}
+
+/// Groups members; the layout's extents are the largest over all families.
+class Planner {
+ public:
+  Planner(const Experiment& experiment, const DeviceDescription& device)
+      : experiment_(experiment), device_(device) {}
+
+  Plan make() {
+    const Settings first = experiment_.member(0);
+    plan_.probes = probe_plan(first);
+    plan_.check_every = first.integer("stop.check_every");
+    group_members();
+    for (std::size_t f = 0; f < plan_.families.size(); ++f) size_family(f);
+    lay_out();
+    return std::move(plan_);
+  }
+
+ private:
+  void group_members() {
+    std::unordered_map<std::string, std::size_t> family_of;
+    std::vector<std::string> problems;
+    const std::int64_t members = experiment_.members();
+    for (std::int64_t m = 0; m < members; ++m) {
+      const Settings settings = experiment_.member(m);
+      const ModelKind& kind = model_kind(settings);
+      kind.validate(settings);
+      const std::string description =
+          fmt::format("{}, {}, {}", kind.shape_key(settings), settings.text("optimizer.kind"),
+                      settings.text("precision"));
+      const auto [found, is_new] = family_of.try_emplace(description, plan_.families.size());
+      if (is_new) {
+        FamilyPlan family;
+        family.description = description;
+        plan_.families.push_back(std::move(family));
+        problems.push_back(kind.problem_key(settings));
+      }
+      FamilyPlan& family = plan_.families[found->second];
+      family.members.push_back(m);
+      const std::int64_t steps = settings.integer("stop.steps");
+      family.member_steps += steps;
+      ends_.insert(steps);
+      if (family.shared_problem && kind.problem_key(settings) != problems[found->second]) {
+        family.shared_problem = false;
+      }
+    }
+    for (const FamilyPlan& family : plan_.families) plan_.member_steps += family.member_steps;
+  }
+
+  void size_family(std::size_t index) {
+    FamilyPlan& family = plan_.families[index];
+    const Settings example = experiment_.member(family.members.front());
+    const ModelKind& kind = model_kind(example);
+    family.footprint = kind.footprint(example, family.shared_problem);
+    family.footprint.bytes_per_slot +=
+        Ensemble::bytes_per_slot(example, plan_.probes, family.footprint.parameters);
+    const std::size_t budget = device_.memory_budget;
+    const std::size_t one = family.footprint.bytes_per_slot;
+    const std::size_t shared = family.footprint.shared_bytes;
+    if (shared > budget || one > budget - shared) {
+      throw ResourceError(fmt::format(
+          "one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
+          family.description, one + shared, device_.name, budget));
+    }
+    const auto fits = static_cast<std::int64_t>((budget - shared) / one);
+    const auto members = static_cast<std::int64_t>(family.members.size());
+    family.waves = (members + std::min(members, fits) - 1) / std::min(members, fits);
+    // Waves of equal size: the last is not a small remainder that leaves the device idle.
+    family.slots = (members + family.waves - 1) / family.waves;
+    for (const ProbeRequest& probe : plan_.probes.probes) {
+      if (probe.kind.extent.empty()) continue;
+      std::int64_t& largest = extents_[probe.kind.name];
+      largest = std::max(largest, kind.extent(example, probe.kind));
+    }
+  }
+
+  void lay_out() {
+    RecordLayout& layout = plan_.layout;
+    layout.members = experiment_.members();
+    const std::vector<std::int64_t> ends(ends_.begin(), ends_.end());
+    for (const Cadence& cadence : plan_.probes.cadences) {
+      constexpr std::int64_t most_samples = 100'000'000;
+      if (cadence.count(ends) > most_samples) {
+        throw InputError(fmt::format(
+            "probes: the cadence {} has {} samples a member: expected at most {}",
+            cadence.name.empty() ? std::string("of the first probe") : cadence.name,
+            cadence.count(ends), most_samples));
+      }
+      layout.cadences.push_back({cadence.name, cadence.steps(ends)});
+    }
+    for (const ProbeRequest& probe : plan_.probes.probes) {
+      VariableLayout variable;
+      variable.units = probe.kind.units;
+      variable.comment = probe.kind.comment;
+      if (!probe.kind.extent.empty()) {
+        variable.extents = {{probe.kind.extent, extents_[probe.kind.name]}};
+      }
+      if (probe.cadence >= 0) {
+        variable.name = probe.kind.name;
+        variable.long_name = probe.kind.long_name;
+        variable.cadence = probe.cadence;
+        layout.variables.push_back(variable);
+      }
+      variable.cadence = -1;
+      for (const Watch& watch : probe.watches) {
+        variable.name = watch.variable;
+        const bool maximum = watch.kind == Watch::Kind::maximum;
+        if (maximum || watch.kind == Watch::Kind::minimum) {
+          variable.long_name = fmt::format("{} of {} over the run", maximum ? "maximum" : "minimum",
+                                           probe.kind.long_name);
+        } else {
+          variable.long_name =
+              fmt::format("first step at which {} is {} {}", probe.kind.long_name,
+                          watch.kind == Watch::Kind::first_below ? "below" : "above",
+                          watch.threshold);
+        }
+        variable.comment = fmt::format("{}; looked at every {} steps and at the end",
+                                       probe.kind.comment, plan_.check_every);
+        layout.variables.push_back(variable);
+      }
+    }
+    for (const auto& [name, long_name] :
+         {std::pair{"last_finite_step", "last checked step with finite train loss and gradient"},
+          std::pair{"last_finite_train_loss", "train loss at last_finite_step"},
+          std::pair{"last_finite_grad_norm", "gradient norm at last_finite_step"}}) {
+      VariableLayout variable;
+      variable.name = name;
+      variable.long_name = long_name;
+      variable.comment = fmt::format("looked at every {} steps", plan_.check_every);
+      layout.variables.push_back(variable);
+    }
+    for (const SweptKey& key : experiment_.swept()) {
+      layout.coordinates.push_back(coordinate(key, experiment_spec()));
+    }
+    const auto members = static_cast<std::size_t>(layout.members);
+    const bool seed_swept = std::any_of(layout.coordinates.begin(), layout.coordinates.end(),
+                                        [](const CoordinateLayout& c) { return c.name == "seed"; });
+    if (!seed_swept) {
+      const std::int64_t seed = experiment_.member(0).integer("seed");
+      layout.coordinates.push_back({"seed", "1", "seed", std::vector<std::int64_t>(members, seed)});
+    }
+    layout.coordinates.push_back({"parent", "1", "member that this one branched from; -1: none",
+                                  std::vector<std::int64_t>(members, -1)});
+  }
+
+  const Experiment& experiment_;
+  const DeviceDescription& device_;
+  Plan plan_;
+  std::set<std::int64_t> ends_;
+  std::map<std::string, std::int64_t> extents_;
+};
+
+}  // namespace
+
+std::size_t Plan::peak_bytes() const {
+  std::size_t peak = 0;
+  for (const FamilyPlan& family : families) peak = std::max(peak, family.bytes());
+  return peak;
+}
+
+double Plan::flops() const {
+  double flops = 0;
+  for (const FamilyPlan& family : families) {
+    flops += family.footprint.flops_per_step * static_cast<double>(family.member_steps);
+  }
+  return flops;
+}
+
+Plan make_plan(const Experiment& experiment, const DeviceDescription& device) {
+  return Planner(experiment, device).make();
+}
+
+}  // namespace manyfold

@@ -1,0 +1,44 @@
+// Probes of an experiment: what is sampled when, and what is watched between samples.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
+#include "core/schedule/cadence.hpp"
+#include "models/training/model.hpp"
+
+namespace manyfold {
+
+/// The probes that every model has: train_loss, grad_norm, time.
+std::span<const ProbeKind> general_probes();
+
+/// A running extreme or an event of a probe: one (or `extent`) values a member.
+struct Watch {
+  enum class Kind { maximum, minimum, first_below, first_above };
+  Kind kind = Kind::maximum;
+  double threshold = 0;
+  std::string variable;  ///< "max_balance", "first_step_test_loss_below_0.001"
+};
+
+struct ProbeRequest {
+  ProbeKind kind;
+  int cadence = -1;  ///< index into ProbePlan::cadences; -1: watched only
+  std::vector<Watch> watches;
+};
+
+struct ProbePlan {
+  std::vector<Cadence> cadences;  ///< the first is the record's `sample`
+  std::vector<ProbeRequest> probes;
+};
+
+void add_probe_keys(Spec& spec);
+
+/// Reads [cadences] and [probes]; probes are not swept, so any member's settings will do. Throws
+/// InputError: no probe at all, a probe without cadence or watch, a cadence that does not exist.
+ProbePlan probe_plan(const Settings& settings);
+
+}  // namespace manyfold

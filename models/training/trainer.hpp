@@ -1,0 +1,39 @@
+// Runs a planned experiment on a device and writes its samples: family after family, wave after wave.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+
+#include "core/executor/executor.hpp"
+#include "core/progress/event_log.hpp"
+#include "core/progress/progress.hpp"
+#include "core/record/sample_log.hpp"
+#include "core/sweep/experiment.hpp"
+#include "models/training/plan.hpp"
+
+namespace manyfold {
+
+/// Changes when a change of the program changes trajectories.
+inline constexpr std::int64_t trajectory_version = 1;
+
+struct RunSummary {
+  std::map<MemberStatus, std::int64_t> members;  ///< by status
+  std::int64_t member_steps = 0;
+  double seconds = 0;
+  bool interrupted = false;
+};
+
+struct RunContext {
+  Executor& executor;
+  SampleLog& log;
+  Progress& progress;
+  EventLog& events;
+  const std::atomic<bool>& stop;  ///< set by a signal: end after the samples at hand
+};
+
+/// Carries the plan out. Members that ended are in the log when this returns or throws; on `stop`
+/// those that were stepping end as `interrupted`, the others stay `pending`.
+RunSummary run_experiment(const Experiment& experiment, const Plan& plan, const RunContext& context);
+
+}  // namespace manyfold

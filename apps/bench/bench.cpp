@@ -1,0 +1,74 @@
+// Tables and JSON of benchmarks.
+#include "apps/bench/bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/version.hpp"
+
+namespace manyfold::apps {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+nlohmann::json host_json(const Executor& executor) {
+  const DeviceDescription& device = executor.device();
+  return {{"device", device.kind},
+          {"name", device.name},
+          {"driver", device.driver},
+          {"instruction_set", device.instruction_set},
+          {"compute_units", device.compute_units},
+          {"version", version()},
+          {"commit", commit()}};
+}
+
+void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, bool json) {
+  if (json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const BenchRow& row : rows) {
+      nlohmann::json peers = nlohmann::json::array();
+      for (const BenchPeer& peer : row.peers) {
+        peers.push_back({{"name", peer.name},
+                         {"version", peer.version},
+                         {"value", peer.value},
+                         {"ratio", peer.ratio}});
+      }
+      list.push_back({{"name", row.name},
+                      {"device", row.device},
+                      {"precision", row.precision},
+                      {"members", row.members},
+                      {"value", row.value},
+                      {"unit", row.unit},
+                      {"median_of", row.median_of},
+                      {"peak", row.peak},
+                      {"peak_unit", row.peak_unit},
+                      {"share_of_peak", row.share_of_peak},
+                      {"formula", row.formula},
+                      {"peers", peers},
+                      {"checked", row.checked}});
+    }
+    fmt::print("{}\n", nlohmann::json{{"host", host_json(executor)}, {"rows", list}}.dump());
+    return;
+  }
+  const DeviceDescription& device = executor.device();
+  fmt::print("{} ({}, {}, {} {})\n", device.kind, device.name, device.instruction_set,
+             device.compute_units, device.kind == "cpu" ? "threads" : "multiprocessors");
+  fmt::print("{:<24}{:<10}{:>8}{:>14} {:<16}{:>16}{:>8}  {}\n", "row", "precision", "members", "value",
+             "unit", "measured peak", "share", "checked");
+  for (const BenchRow& row : rows) {
+    fmt::print("{:<24}{:<10}{:>8}{:>14.4g} {:<16}{:>8.1f} {:<7}{:>7.1f}%  {}\n", row.name,
+               row.precision, row.members, row.value, row.unit, row.peak, row.peak_unit,
+               100 * row.share_of_peak, row.checked ? "yes" : "no");
+  }
+  std::string last;
+  for (const BenchRow& row : rows) {
+    if (row.formula != last) fmt::print("operations: {}\n", row.formula);
+    last = row.formula;
+  }
+}
+
+}  // namespace manyfold::apps

@@ -1,0 +1,180 @@
+// manyfold bench factorization: member-steps per second of full-batch gradient descent on depth-3
+// factorizations of 20x20 matrices, as a share of the peak that fused multiply-adds reach on the
+// same threads in the same run.
+//
+// Operations of a step of one member, by the formula of models/factorization (Shape):
+//   2 products forward and 4 backward of 2 n^3, and 3 n^2 for residual and loss.
+// The update (2 operations a parameter) is not counted.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "apps/bench/bench.hpp"
+#include "core/error.hpp"
+#include "kernels/cpu/fma_peak.hpp"
+#include "models/factorization/problem.hpp"
+#include "models/training/ensemble.hpp"
+#include "models/training/plan.hpp"
+
+namespace manyfold::apps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t size = 20;
+constexpr int depth = 3;
+/// GD of a stable step on a well-scaled target: loss falls and never becomes denormal.
+constexpr double learning_rate = 1e-3;
+
+std::string experiment_text(const std::string& precision, std::int64_t members, std::int64_t steps) {
+  return fmt::format(R"(
+name = "bench factorization"
+precision = "{}"
+[model]
+kind = "deep_linear"
+depth = {}
+hidden = {}
+[objective]
+kind = "full"
+target = {{ kind = "gaussian", size = {}, norm = 4.0 }}
+[init]
+kind = "gaussian"
+stddev = 0.2
+[optimizer]
+kind = "gd"
+learning_rate = {}
+[stop]
+steps = {}
+[probes]
+train_loss = {{ steps = [0] }}
+[sweep]
+"seed" = {{ range = [0, {}] }}
+)",
+                     precision, depth, size, size, learning_rate, steps, members);
+}
+
+using Matrix = std::vector<double>;
+
+Matrix multiply(const Matrix& a, bool flip_a, const Matrix& b, bool flip_b) {
+  constexpr auto n = static_cast<std::size_t>(size);
+  Matrix c(n * n, 0.0);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      for (std::size_t k = 0; k < n; ++k) {
+        c[i * n + j] += (flip_a ? a[k * n + i] : a[i * n + k]) * (flip_b ? b[j * n + k] : b[k * n + j]);
+      }
+    }
+  }
+  return c;
+}
+
+/// The same steps in plain loops in double precision; returns the largest difference over the
+/// largest element.
+double difference_from_plain_loops(const std::vector<Matrix>& start, const Matrix& target,
+                                   const std::vector<Matrix>& reached, int steps) {
+  std::vector<Matrix> w = start;
+  for (int step = 0; step < steps; ++step) {
+    const Matrix p2 = multiply(w[1], false, w[0], false);
+    Matrix slope = multiply(w[2], false, p2, false);
+    for (std::size_t i = 0; i < slope.size(); ++i) slope[i] -= target[i];
+    const Matrix g3 = multiply(slope, false, p2, true);
+    const Matrix slope2 = multiply(w[2], true, slope, false);
+    const Matrix g2 = multiply(slope2, false, w[0], true);
+    const Matrix g1 = multiply(w[1], true, slope2, false);
+    for (std::size_t i = 0; i < g1.size(); ++i) {
+      w[0][i] -= learning_rate * g1[i];
+      w[1][i] -= learning_rate * g2[i];
+      w[2][i] -= learning_rate * g3[i];
+    }
+  }
+  double largest = 0;
+  double difference = 0;
+  for (std::size_t l = 0; l < w.size(); ++l) {
+    for (std::size_t i = 0; i < w[l].size(); ++i) {
+      largest = std::max(largest, std::abs(w[l][i]));
+      difference = std::max(difference, std::abs(w[l][i] - reached[l][i]));
+    }
+  }
+  return difference / largest;
+}
+
+std::vector<Matrix> layers(const std::vector<double>& parameters) {
+  std::vector<Matrix> split;
+  for (auto at = parameters.begin(); at < parameters.end(); at += size * size) {
+    split.emplace_back(at, at + size * size);
+  }
+  return split;
+}
+
+}  // namespace
+
+std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& flags) {
+  std::vector<BenchRow> rows;
+  for (const std::string precision : {"f64", "f32"}) {
+    const std::int64_t unbounded = 1'000'000'000'000;
+    const Experiment experiment = Experiment::parse(
+        experiment_text(precision, flags.members, unbounded), "bench factorization", {},
+        experiment_spec());
+    const Plan plan = make_plan(experiment, executor.device());
+    const FamilyPlan& family = plan.families.front();
+    std::vector<Settings> members;
+    for (std::int64_t m = 0; m < family.slots; ++m) members.push_back(experiment.member(m));
+    Ensemble ensemble(executor, members.front(), family, plan.probes, plan.check_every);
+    ensemble.load(members);
+
+    constexpr int checked_steps = 20;
+    const std::vector<Matrix> start = layers(ensemble.parameters(0));
+    ensemble.advance(0, checked_steps);
+    const double difference = difference_from_plain_loops(
+        start, factorization::make_problem(members.front()).target,
+        layers(ensemble.parameters(0)), checked_steps);
+    // Rounding errors of a few hundred operations an entry, in the precision at hand.
+    const double tolerance = 1000 * (precision == "f64" ? 0x1p-53 : 0x1p-24);
+    if (!(difference < tolerance)) {
+      throw DeviceError(fmt::format("bench factorization: after {} steps in {} the parameters differ "
+                                    "by {:.2g} from plain loops; expected less than {:.2g}",
+                                    checked_steps, precision, difference, tolerance));
+    }
+
+    std::int64_t position = checked_steps;
+    auto steps_for = [&](std::int64_t steps) {
+      const auto began = Clock::now();
+      ensemble.advance(position, position + steps);
+      executor.synchronize();
+      position += steps;
+      return std::chrono::duration<double>(Clock::now() - began).count();
+    };
+    std::int64_t steps = plan.check_every;
+    while (steps_for(steps) < flags.seconds / 4) steps *= 2;
+    steps *= 4;
+
+    const int threads = executor.device().compute_units;
+    std::vector<double> rates;
+    std::vector<double> peaks;
+    for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
+      peaks.push_back(precision == "f64" ? kernels::cpu::measure_fma_peak<double>(flags.seconds, threads)
+                                         : kernels::cpu::measure_fma_peak<float>(flags.seconds, threads));
+      rates.push_back(static_cast<double>(steps * family.slots) / steps_for(steps));
+    }
+    BenchRow row;
+    row.name = fmt::format("depth {}, {}x{}, gd", depth, size, size);
+    row.device = executor.device().kind;
+    row.precision = precision;
+    row.members = family.slots;
+    row.value = median(rates);
+    row.unit = "member-steps/s";
+    row.median_of = flags.repeats;
+    row.peak = median(peaks) * 1e-9;
+    row.peak_unit = "GFLOP/s";
+    row.share_of_peak = row.value * family.footprint.flops_per_step / (row.peak * 1e9);
+    row.formula = fmt::format("6 products of 2 n^3 and 3 n^2 a member-step, n = {}: {:.0f}", size,
+                              family.footprint.flops_per_step);
+    row.checked = true;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace manyfold::apps

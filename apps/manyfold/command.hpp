@@ -1,0 +1,44 @@
+// What the subcommands share: exit codes, device flags, and the list that main.cpp registers.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backends.hpp"
+
+namespace manyfold::apps {
+
+enum ExitCode : int {
+  exit_done = 0,         ///< also when members diverged: those are results
+  exit_claim_failed = 1,
+  exit_bad_input = 2,
+  exit_no_resource = 3,  ///< a device or resource is missing or ran out
+  exit_interrupted = 130,
+};
+
+/// --device, --threads and --memory.
+struct DeviceFlags {
+  std::string device = "auto";
+  int threads = 0;
+  std::string memory;
+
+  void add_to(CLI::App& command);
+  /// Throws InputError for a size that is none.
+  kernels::DeviceRequest request() const;
+};
+
+/// A subcommand: registers its flags and returns what to do when it was asked for.
+using Action = std::function<int()>;
+Action add_run(CLI::App& program);
+Action add_info(CLI::App& program);
+Action add_bench(CLI::App& program);
+
+/// "1.5 GiB".
+std::string human_bytes(double bytes);
+/// "2 h 3 min".
+std::string human_seconds(double seconds);
+
+}  // namespace manyfold::apps

@@ -1,0 +1,145 @@
+// manyfold info: devices and build; or, of an experiment file, what running it would take.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "apps/manyfold/command.hpp"
+#include "core/version.hpp"
+#include "models/training/ensemble.hpp"
+#include "models/training/plan.hpp"
+
+namespace manyfold::apps {
+namespace {
+
+struct InfoFlags {
+  std::string file;
+  std::vector<std::string> overrides;
+  DeviceFlags device;
+  bool json = false;
+};
+
+/// Seconds that one step of one member takes, measured on throw-away members: a short run of as many
+/// slots as say something about the device.
+double seconds_per_member_step(Executor& executor, const Experiment& experiment, const Plan& plan,
+                               FamilyPlan family) {
+  const std::int64_t enough =
+      executor.device().kind == "cpu" ? std::int64_t{8} * executor.device().compute_units : family.slots;
+  family.slots = std::min(family.slots, enough);
+  std::vector<Settings> members;
+  for (std::int64_t slot = 0; slot < family.slots; ++slot) {
+    members.push_back(experiment.member(family.members[static_cast<std::size_t>(slot)]));
+  }
+  Ensemble ensemble(executor, members.front(), family, plan.probes, plan.check_every);
+  ensemble.load(members);
+  using Clock = std::chrono::steady_clock;
+  std::int64_t steps = plan.check_every;
+  std::int64_t position = 0;
+  for (;;) {
+    executor.synchronize();
+    const auto start = Clock::now();
+    ensemble.advance(position, position + steps);
+    executor.synchronize();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    position += steps;
+    if (seconds > 0.05 || position > 1'000'000) {
+      return seconds / static_cast<double>(steps * family.slots);
+    }
+    steps *= 2;
+  }
+}
+
+int describe_machine(const InfoFlags& flags) {
+  const auto statuses = kernels::backend_statuses();
+  if (flags.json) {
+    nlohmann::json devices = nlohmann::json::array();
+    for (const auto& status : statuses) {
+      devices.push_back(
+          {{"device", status.device}, {"usable", status.usable}, {"detail", status.detail}});
+    }
+    fmt::print("{}\n", nlohmann::json{{"version", version()}, {"commit", commit()}, {"devices", devices}}.dump());
+    return exit_done;
+  }
+  fmt::print("manyfold {} ({})\n", version(), commit());
+  for (const auto& status : statuses) {
+    fmt::print("{:<10}{:<12}{}\n", status.device, status.usable ? "usable" : "not usable",
+               status.detail);
+  }
+  return exit_done;
+}
+
+int describe_experiment(const InfoFlags& flags) {
+  const Experiment experiment = Experiment::read(flags.file, flags.overrides, experiment_spec());
+  const auto executor = kernels::make_executor(flags.device.request());
+  const Plan plan = make_plan(experiment, executor->device());
+  double seconds = 0;
+  nlohmann::json families = nlohmann::json::array();
+  for (const FamilyPlan& family : plan.families) {
+    const double each = seconds_per_member_step(*executor, experiment, plan, family);
+    seconds += each * static_cast<double>(family.member_steps);
+    families.push_back({{"family", family.description},
+                        {"members", family.members.size()},
+                        {"parameters", family.footprint.parameters},
+                        {"slots", family.slots},
+                        {"waves", family.waves},
+                        {"shared_problem", family.shared_problem},
+                        {"bytes_per_member", family.footprint.bytes_per_slot},
+                        {"bytes", family.bytes()},
+                        {"flops_per_step", family.footprint.flops_per_step},
+                        {"member_steps", family.member_steps},
+                        {"path", "batched"}});
+  }
+  const DeviceDescription& device = executor->device();
+  if (flags.json) {
+    fmt::print("{}\n", nlohmann::json{{"device", device.kind},
+                                      {"device_name", device.name},
+                                      {"members", plan.layout.members},
+                                      {"families", families},
+                                      {"peak_bytes", plan.peak_bytes()},
+                                      {"memory_budget", device.memory_budget},
+                                      {"record_bytes", plan.layout.bytes()},
+                                      {"member_steps", plan.member_steps},
+                                      {"flops", plan.flops()},
+                                      {"seconds", seconds}}
+                           .dump());
+    return exit_done;
+  }
+  fmt::print("experiment  {}\ndevice      {} ({}, {})\nmembers     {} in {} famil{}\n",
+             experiment.base().text("name"), device.kind, device.name, device.instruction_set,
+             plan.layout.members, plan.families.size(), plan.families.size() == 1 ? "y" : "ies");
+  for (const FamilyPlan& family : plan.families) {
+    fmt::print("  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, batched "
+               "path, {}\n",
+               family.description, family.members.size(), family.footprint.parameters, family.slots,
+               family.waves, family.waves == 1 ? "" : "s",
+               human_bytes(static_cast<double>(family.footprint.bytes_per_slot)),
+               family.shared_problem ? "one problem for all" : "a problem each");
+  }
+  fmt::print("memory      {} of a budget of {}\n", human_bytes(static_cast<double>(plan.peak_bytes())),
+             human_bytes(static_cast<double>(device.memory_budget)));
+  fmt::print("record      at most {}\n", human_bytes(static_cast<double>(plan.layout.bytes())));
+  fmt::print("steps       at most {} member-steps, {:.3g} floating-point operations\n",
+             plan.member_steps, plan.flops());
+  fmt::print("time        about {} if no member stops early\n", human_seconds(seconds));
+  return exit_done;
+}
+
+}  // namespace
+
+Action add_info(CLI::App& program) {
+  const auto flags = std::make_shared<InfoFlags>();
+  CLI::App& command = *program.add_subcommand(
+      "info", "Devices and build; or members, memory, record size and time of an experiment.");
+  command.add_option("file", flags->file, "experiment file (TOML)");
+  command.add_option("--set", flags->overrides, "KEY=VALUE: replaces a key of the file")
+      ->allow_extra_args(false);
+  flags->device.add_to(command);
+  command.add_flag("--json", flags->json, "print JSON");
+  return [flags] {
+    return flags->file.empty() ? describe_machine(*flags) : describe_experiment(*flags);
+  };
+}
+
+}  // namespace manyfold::apps

@@ -1,0 +1,59 @@
+// The command `manyfold`: finds the subcommand, and turns what went wrong into one line on standard
+// error and an exit code.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "apps/manyfold/command.hpp"
+#include "core/error.hpp"
+#include "core/version.hpp"
+
+namespace manyfold::apps {
+namespace {
+
+int fail(ExitCode code, const char* message) {
+  fmt::print(stderr, "manyfold: {}\n", message);
+  return code;
+}
+
+int run_program(int argc, char** argv) {
+  CLI::App program("Trains ensembles of homogeneous networks and records what gradient descent does "
+                   "to them.",
+                   "manyfold");
+  program.set_version_flag("--version", fmt::format("manyfold {} ({})", version(), commit()));
+  program.require_subcommand(1);
+  program.failure_message(CLI::FailureMessage::simple);
+  const std::vector<std::pair<const char*, Action>> actions{
+      {"run", add_run(program)}, {"info", add_info(program)}, {"bench", add_bench(program)}};
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? exit_done : exit_bad_input;
+  }
+  for (const auto& [name, action] : actions) {
+    if (program.got_subcommand(name)) return action();
+  }
+  return exit_bad_input;
+}
+
+}  // namespace
+}  // namespace manyfold::apps
+
+int main(int argc, char** argv) {
+  using namespace manyfold;
+  try {
+    return apps::run_program(argc, argv);
+  } catch (const InputError& error) {
+    return apps::fail(apps::exit_bad_input, error.what());
+  } catch (const ResourceError& error) {
+    return apps::fail(apps::exit_no_resource, error.what());
+  } catch (const std::bad_alloc&) {
+    return apps::fail(apps::exit_no_resource, "out of memory");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "manyfold: internal error: {}\nPlease report this with the experiment file.\n",
+               error.what());
+    return apps::exit_no_resource;
+  }
+}

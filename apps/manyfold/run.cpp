@@ -1,0 +1,190 @@
+// manyfold run: one experiment file in, one record out.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/manyfold/command.hpp"
+#include "core/error.hpp"
+#include "core/record/record_file.hpp"
+#include "core/version.hpp"
+#include "models/training/model.hpp"
+#include "models/training/trainer.hpp"
+
+namespace manyfold::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
+
+/// The first signal asks for an orderly end; a second one kills.
+void request_stop(int signal) {
+  stop_requested.store(true, std::memory_order_relaxed);
+  std::signal(signal, SIG_DFL);
+}
+
+struct RunFlags {
+  std::string file;
+  std::vector<std::string> overrides;
+  DeviceFlags device;
+  std::string out;
+  bool overwrite = false;
+  bool quiet = false;
+  bool json = false;
+};
+
+/// Makes the folder and its log; nothing is removed before everything else has been checked.
+SampleLog open_log(const RunFlags& flags, const fs::path& folder, const RecordLayout& layout) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) {
+    throw InputError(fmt::format("--out {}: cannot be made: {}", folder.string(), failed.message()));
+  }
+  const fs::path log = folder / "samples.log";
+  const fs::path record = folder / "record.nc";
+  for (const fs::path& existing : {record, log}) {
+    if (!fs::exists(existing, failed)) continue;
+    if (!flags.overwrite) {
+      throw InputError(fmt::format("{} exists; --overwrite replaces it, --out names another folder",
+                                   existing.string()));
+    }
+    fs::remove(existing, failed);
+    if (failed) {
+      throw InputError(
+          fmt::format("{}: cannot be replaced: {}", existing.string(), failed.message()));
+    }
+  }
+  return SampleLog::create(log, layout);
+}
+
+void add_attributes(RecordLayout& layout, const Experiment& experiment, const Plan& plan,
+                    const Executor& executor) {
+  const DeviceDescription& device = executor.device();
+  std::string slots;
+  for (const FamilyPlan& family : plan.families) {
+    slots += fmt::format("{}{}", slots.empty() ? "" : ", ", family.slots);
+  }
+  const Settings& base = experiment.base();
+  bool precision_swept = false;
+  for (const SweptKey& key : experiment.swept()) {
+    precision_swept = precision_swept || key.path == "precision";
+  }
+  const std::string precision =
+      precision_swept ? std::string("swept: see the coordinate") : base.text("precision");
+  layout.attributes = {
+      {"name", base.text("name")},
+      {"experiment", experiment.resolved_toml()},
+      {"program", std::string("manyfold")},
+      {"program_version", std::string(version())},
+      {"program_commit", std::string(commit())},
+      {"trajectory_version", trajectory_version},
+      {"device", device.kind},
+      {"device_name", device.name},
+      {"driver", device.driver.empty() ? std::string("none") : device.driver},
+      {"instruction_set", device.instruction_set},
+      {"compute_units", std::int64_t{device.compute_units}},
+      {"precision", precision},
+      {"math_mode", precision},
+      {"path", std::string("batched")},
+      {"slots", slots},
+      {"check_every", plan.check_every},
+      {"sampling", std::string("a member's last sample shows its last state, reached at its end_step; "
+                               "later samples are NaN")},
+      {"created", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(
+                                                           std::chrono::system_clock::now())))},
+  };
+}
+
+nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
+  nlohmann::json members = nlohmann::json::object();
+  for (const auto& [status, count] : summary.members) members[std::string(word(status))] = count;
+  return {{"record", record.string()},
+          {"members", members},
+          {"member_steps", summary.member_steps},
+          {"seconds", summary.seconds},
+          {"interrupted", summary.interrupted}};
+}
+
+void print_summary(const RunSummary& summary, const fs::path& record) {
+  std::string members;
+  for (const auto& [status, count] : summary.members) {
+    members += fmt::format("{}{} {}", members.empty() ? "" : ", ", count, word(status));
+  }
+  fmt::print("members   {}\nsteps     {} member-steps in {} ({:.3g} per second)\nrecord    {}\n",
+             members, summary.member_steps, human_seconds(summary.seconds),
+             static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
+             record.string());
+}
+
+int run(const RunFlags& flags) {
+  const Experiment experiment = Experiment::read(flags.file, flags.overrides, experiment_spec());
+  const auto executor = kernels::make_executor(flags.device.request());
+  Plan plan = make_plan(experiment, executor->device());
+  add_attributes(plan.layout, experiment, plan, *executor);
+
+  const fs::path folder =
+      flags.out.empty() ? fs::path("results") / fs::path(flags.file).stem() : fs::path(flags.out);
+  SampleLog log = open_log(flags, folder, plan.layout);
+
+  EventLog events(flags.quiet);
+  events.open(folder / "log.jsonl");
+  const DeviceDescription& device = executor->device();
+  events.info("started",
+              fmt::format("{} members in {} famil{} on {} ({}, {}), batched path",
+                          plan.layout.members, plan.families.size(),
+                          plan.families.size() == 1 ? "y" : "ies", device.kind, device.name,
+                          device.instruction_set),
+              {{"members", plan.layout.members}, {"device", device.kind}, {"file", flags.file}});
+
+  std::signal(SIGINT, request_stop);
+  std::signal(SIGTERM, request_stop);
+  Progress progress(stderr, flags.quiet);
+  const RunSummary summary =
+      run_experiment(experiment, plan, {*executor, log, progress, events, stop_requested});
+  const std::vector<std::pair<std::string, Attribute>> closing{
+      {"wall_time_seconds", summary.seconds},
+      {"member_steps", summary.member_steps},
+      {"interrupted", std::int64_t{summary.interrupted ? 1 : 0}}};
+  log.append(closing);
+
+  const fs::path record = folder / "record.nc";
+  write_record(folder / "samples.log", record);
+  events.info("record_written", fmt::format("wrote {}", record.string()),
+              {{"record", record.string()}});
+  if (flags.json) {
+    fmt::print("{}\n", summary_json(summary, record).dump());
+  } else {
+    print_summary(summary, record);
+  }
+  if (summary.interrupted) {
+    fmt::print(stderr, "manyfold: interrupted; what was sampled is in the record\n");
+    return exit_interrupted;
+  }
+  return exit_done;
+}
+
+}  // namespace
+
+Action add_run(CLI::App& program) {
+  const auto flags = std::make_shared<RunFlags>();
+  CLI::App& command = *program.add_subcommand("run", "Run an experiment and write its record.");
+  command.add_option("file", flags->file, "experiment file (TOML)")->required();
+  command
+      .add_option("--set", flags->overrides,
+                  "KEY=VALUE: replaces a key of the file; may be repeated")
+      ->allow_extra_args(false);
+  flags->device.add_to(command);
+  command.add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE)");
+  command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
+  command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");
+  command.add_flag("--json", flags->json, "print the summary as JSON");
+  return [flags] { return run(*flags); };
+}
+
+}  // namespace manyfold::apps

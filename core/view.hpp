@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/portable.hpp"
+
 namespace manyfold {
 
 template <class T>
@@ -16,12 +18,12 @@ struct MatrixBatch {
   std::int64_t slot_stride = 0;
   std::int64_t row_stride = 0;  ///< elements from one row to the next, >= cols
 
-  constexpr std::int64_t size() const { return rows * cols; }
-  constexpr T* slot(std::int64_t s) const { return data + s * slot_stride; }
-  constexpr bool dense() const { return row_stride == cols; }
-  constexpr operator MatrixBatch<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  MF_FN constexpr std::int64_t size() const { return rows * cols; }
+  MF_FN constexpr T* slot(std::int64_t s) const { return data + s * slot_stride; }
+  MF_FN constexpr bool dense() const { return row_stride == cols; }
+  /// To a view of const elements.
+  template <class U>
+  requires std::is_same_v<U, const T> MF_FN constexpr operator MatrixBatch<U>() const {
     return {data, slots, rows, cols, slot_stride, row_stride};
   }
 };
@@ -34,10 +36,10 @@ struct VectorBatch {
   std::int64_t count = 0;
   std::int64_t slot_stride = 0;
 
-  constexpr T* slot(std::int64_t s) const { return data + s * slot_stride; }
-  constexpr operator VectorBatch<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  MF_FN constexpr T* slot(std::int64_t s) const { return data + s * slot_stride; }
+  /// To a view of const elements.
+  template <class U>
+  requires std::is_same_v<U, const T> MF_FN constexpr operator VectorBatch<U>() const {
     return {data, slots, count, slot_stride};
   }
 };

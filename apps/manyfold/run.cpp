@@ -36,6 +36,7 @@ struct RunFlags {
   std::string out;
   bool overwrite = false;
   bool quiet = false;
+  bool profile = false;
   bool json = false;
 };
 
@@ -104,11 +105,19 @@ void add_attributes(RecordLayout& layout, const Experiment& experiment, const Pl
 nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
   nlohmann::json members = nlohmann::json::object();
   for (const auto& [status, count] : summary.members) members[std::string(word(status))] = count;
-  return {{"record", record.string()},
-          {"members", members},
-          {"member_steps", summary.member_steps},
-          {"seconds", summary.seconds},
-          {"interrupted", summary.interrupted}};
+  nlohmann::json json{{"record", record.string()},
+                      {"members", members},
+                      {"member_steps", summary.member_steps},
+                      {"seconds", summary.seconds},
+                      {"interrupted", summary.interrupted}};
+  if (summary.profile) {
+    json["profile"] = {{"load", summary.profile->load},
+                       {"step", summary.profile->step},
+                       {"probes", summary.profile->probes},
+                       {"record", summary.profile->record},
+                       {"idle", summary.profile->idle}};
+  }
+  return json;
 }
 
 void print_summary(const RunSummary& summary, const fs::path& record) {
@@ -120,6 +129,26 @@ void print_summary(const RunSummary& summary, const fs::path& record) {
              members, summary.member_steps, human_seconds(summary.seconds),
              static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
              record.string());
+  if (!summary.profile) return;
+  const Profile& profile = *summary.profile;
+  for (const auto& [what, seconds] :
+       {std::pair{"load", profile.load}, std::pair{"step", profile.step},
+        std::pair{"probes", profile.probes}, std::pair{"record", profile.record},
+        std::pair{"idle", profile.idle}}) {
+    fmt::print("{:<10}{:>10.3f} s {:>6.1f} %\n", what, seconds, 100 * seconds / summary.seconds);
+  }
+}
+
+/// A device that failed half-way takes none of the samples that are in the log with it.
+void keep_what_was_recorded(const fs::path& folder, const ResourceError& error) {
+  try {
+    write_record(folder / "samples.log", folder / "record.nc");
+    fmt::print(stderr, "manyfold: the run failed; what was sampled before is in {}\n",
+               (folder / "record.nc").string());
+  } catch (const std::exception& second) {
+    fmt::print(stderr, "manyfold: the run failed ({}); what was sampled before is in {}: {}\n",
+               error.what(), (folder / "samples.log").string(), second.what());
+  }
 }
 
 int run(const RunFlags& flags) {
@@ -145,15 +174,22 @@ int run(const RunFlags& flags) {
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
   Progress progress(stderr, flags.quiet);
-  const RunSummary summary =
-      run_experiment(experiment, plan, {*executor, log, progress, events, stop_requested});
+  const fs::path record = folder / "record.nc";
+  const RunSummary summary = [&] {
+    try {
+      return run_experiment(experiment, plan,
+                            {*executor, log, progress, events, stop_requested, flags.profile});
+    } catch (const ResourceError& error) {
+      keep_what_was_recorded(folder, error);
+      throw;
+    }
+  }();
   const std::vector<std::pair<std::string, Attribute>> closing{
       {"wall_time_seconds", summary.seconds},
       {"member_steps", summary.member_steps},
       {"interrupted", std::int64_t{summary.interrupted ? 1 : 0}}};
   log.append(closing);
 
-  const fs::path record = folder / "record.nc";
   write_record(folder / "samples.log", record);
   events.info("record_written", fmt::format("wrote {}", record.string()),
               {{"record", record.string()}});
@@ -182,6 +218,8 @@ Action add_run(CLI::App& program) {
   flags->device.add_to(command);
   command.add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE)");
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
+  command.add_flag("--profile", flags->profile,
+                   "print where the time went: load, step, probes, record, idle");
   command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");
   command.add_flag("--json", flags->json, "print the summary as JSON");
   return [flags] { return run(*flags); };

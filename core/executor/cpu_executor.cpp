@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -174,6 +175,16 @@ class CpuExecutorImpl final : public CpuExecutor {
   void wait(Ticket) override {}
   void hold_for(Ticket) override {}
   void synchronize() override {}
+  Moment moment() override {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return {static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count())};
+  }
+  double seconds_between(Moment from, Moment to) override {
+    return 1e-9 * static_cast<double>(to.number - from.number);
+  }
+  void push_range(const char*) override {}
+  void pop_range() noexcept override {}
 
   void for_slots(std::int64_t slots, SlotOperation operation) override {
     if (slots <= 0) return;

@@ -54,6 +54,11 @@ struct Ticket {
   std::uint64_t number = 0;
 };
 
+/// A point in the order of a device's work.
+struct Moment {
+  std::uint64_t number = 0;
+};
+
 class Executor {
  public:
   Executor() = default;
@@ -93,6 +98,16 @@ class Executor {
                                           const std::function<void()>& body) = 0;
   /// Carries out bursts one after another, without waiting for them on the host.
   virtual void run(std::span<const Burst> bursts) = 0;
+
+  /// Marks the point that the work so far reaches; `seconds_between` waits until both points are
+  /// passed. At most 64 moments are kept: an older one must not be asked for.
+  virtual Moment moment() = 0;
+  virtual double seconds_between(Moment from, Moment to) = 0;
+
+  /// Names the work that follows, for profilers: NVTX ranges of the calling thread on a GPU, nothing
+  /// on a CPU. Use Range (range.hpp), which ends by itself.
+  virtual void push_range(const char* name) = 0;
+  virtual void pop_range() noexcept = 0;
 
   /// Waits for all work; DeviceError if any of it failed.
   virtual void synchronize() = 0;

@@ -1,15 +1,15 @@
 #include "core/progress/event_log.hpp"
 
-#include <fcntl.h>
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <mutex>
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "core/error.hpp"
 
@@ -52,9 +52,9 @@ struct EventLog::Sinks {
 
   void to_people(std::string_view level, std::string_view message) const {
     // On a terminal a progress line may stand where this goes: clear it, it is redrawn below.
-    const std::string line = fmt::format("{}{}{}\n", terminal ? "\r\x1b[K" : "",
-                                         level == "info" ? "" : std::string(level) + ": ",
-                                         printable(message));
+    const std::string line =
+        fmt::format("{}{}{}\n", terminal ? "\r\x1b[K" : "",
+                    level == "info" ? "" : std::string(level) + ": ", printable(message));
     write_all(STDERR_FILENO, line);
   }
 
@@ -64,7 +64,8 @@ struct EventLog::Sinks {
     if (!quiet || level != "info") to_people(level == "warn" ? "warning" : level, message);
     if (descriptor < 0) return;
     const std::string time = utc_time(std::chrono::system_clock::now());
-    const int failure = write_all(descriptor, event_json(time, level, event, message, fields) + "\n");
+    const int failure =
+        write_all(descriptor, event_json(time, level, event, message, fields) + "\n");
     if (failure != 0) {
       shut();
       to_people("warning", fmt::format("{}: {}; events are no longer logged there", path.string(),
@@ -95,16 +96,18 @@ void EventLog::open(const std::filesystem::path& file) {
   sinks_->path = file;
 }
 
-void EventLog::info(std::string_view event, std::string_view message, std::vector<LogField> fields) {
+void EventLog::info(std::string_view event, std::string_view message,
+                    const std::vector<LogField>& fields) {
   sinks_->event("info", event, message, fields);
 }
 
-void EventLog::warn(std::string_view event, std::string_view message, std::vector<LogField> fields) {
+void EventLog::warn(std::string_view event, std::string_view message,
+                    const std::vector<LogField>& fields) {
   sinks_->event("warn", event, message, fields);
 }
 
 void EventLog::error(std::string_view event, std::string_view message,
-                     std::vector<LogField> fields) {
+                     const std::vector<LogField>& fields) {
   sinks_->event("error", event, message, fields);
 }
 

@@ -4,8 +4,8 @@
 //   {"time":"2025-01-31T12:34:56.789Z","level":"info","event":"wave_started",
 //    "message":"wave 1 of 3: 500 members","fields":{"members":500}}
 //
-// Times are UTC. Bytes that are no UTF-8 become U+FFFD. JSON has no NaN: doubles that are not finite
-// are the strings "nan", "inf", "-inf".
+// Times are UTC. Bytes that are no UTF-8 become U+FFFD. JSON has no NaN: doubles that are not
+// finite are the strings "nan", "inf", "-inf".
 #pragma once
 
 #include <chrono>
@@ -34,9 +34,12 @@ class EventLog {
   /// disk that fills up later costs the log, not the run: it is said once on standard error.
   void open(const std::filesystem::path& file);
   /// `event` is a fixed word for programs ("wave_started"), `message` a sentence for people.
-  void info(std::string_view event, std::string_view message, std::vector<LogField> fields = {});
-  void warn(std::string_view event, std::string_view message, std::vector<LogField> fields = {});
-  void error(std::string_view event, std::string_view message, std::vector<LogField> fields = {});
+  void info(std::string_view event, std::string_view message,
+            const std::vector<LogField>& fields = {});
+  void warn(std::string_view event, std::string_view message,
+            const std::vector<LogField>& fields = {});
+  void error(std::string_view event, std::string_view message,
+             const std::vector<LogField>& fields = {});
 
  private:
   struct Sinks;

@@ -1,15 +1,15 @@
 #include "core/progress/progress.hpp"
 
-#include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace manyfold {
 namespace {

@@ -60,7 +60,8 @@ class MovingRate {
 /// rate and the time left.
 std::string progress_text(const ProgressState& state, double member_steps_per_second);
 
-/// Three digits and a prefix: 0.0123, 7.25, 999, 12.3 k, 1.00 M, 45.6 G, ... "unknown" if not finite.
+/// Three digits and a prefix: 0.0123, 7.25, 999, 12.3 k, 1.00 M, 45.6 G, ... "unknown" if not
+/// finite.
 std::string human_count(double value);
 
 /// The two largest units: "0 s", "59 s", "2 min 05 s", "3 h 07 min", "12 d 4 h".

@@ -1,13 +1,13 @@
 #include "core/record/layout.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <set>
 #include <stdexcept>
 #include <string_view>
+
+#include <fmt/format.h>
 
 #include "core/record/shape.hpp"
 
@@ -47,9 +47,8 @@ void check_name(std::string_view what, std::string_view name) {
 
 /// xarray would turn these into timedelta64, counted in nanoseconds.
 void check_units(std::string_view name, std::string_view units) {
-  constexpr std::array<std::string_view, 7> decoded{"days",         "hours",        "minutes",
-                                                    "seconds",      "milliseconds", "microseconds",
-                                                    "nanoseconds"};
+  constexpr std::array<std::string_view, 7> decoded{
+      "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"};
   if (std::find(decoded.begin(), decoded.end(), units) != decoded.end())
     refuse("units of", name, "xarray decodes the long names of time units; write \"s\", \"min\"");
 }
@@ -123,7 +122,8 @@ std::int64_t RecordLayout::bytes() const {
     total = plus(total, times(extent.size, bytes_of_number));
   const std::vector<VariableShape> all = shapes(*this);
   for (std::size_t v = 0; v < variables.size(); ++v) {
-    const std::int64_t each = variables[v].type == StoredType::text ? bytes_of_text : bytes_of_number;
+    const std::int64_t each =
+        variables[v].type == StoredType::text ? bytes_of_text : bytes_of_number;
     total = plus(total, times(times(times(members, all[v].samples), all[v].cell), each));
   }
   for (const CoordinateLayout& coordinate : coordinates) {
@@ -145,7 +145,8 @@ void RecordLayout::check() const {
     throw std::invalid_argument("record layout: members must be from 0 to 10^9");
 
   Names names;
-  for (const char* own : {"member", "status", "end_step", "end_reason"}) names.take("variable", own);
+  for (const char* own : {"member", "status", "end_step", "end_reason"})
+    names.take("variable", own);
   for (const CadenceLayout& cadence : cadences) {
     names.take("cadence", sample_dimension(cadence));
     names.take("cadence", step_coordinate(cadence));

@@ -16,27 +16,29 @@ namespace manyfold {
 /// A sample dimension: `sample` with coordinate `step` for the first cadence of an experiment,
 /// `sample_<name>` with `step_<name>` for the others.
 struct CadenceLayout {
-  std::string name{};               ///< empty for the first
+  std::string name{};                 ///< empty for the first
   std::vector<std::int64_t> steps{};  ///< ascending, steps.front() == 0
 };
 
 /// A dimension beyond (member[, sample]): "index" of singular values, "layer", ...
 struct Extent {
   std::string name;
-  std::int64_t size = 0;   ///< the largest over all families; smaller ones are padded with NaN
-  std::int64_t first = 0;  ///< label of the first element in the dimension's coordinate: 1 for layers
+  std::int64_t size = 0;  ///< the largest over all families; smaller ones are padded with NaN
+  std::int64_t first =
+      0;  ///< label of the first element in the dimension's coordinate: 1 for layers
 };
 
-/// `i64` values are sampled as doubles (exact up to 2^53); NaN means "not set". `text` variables have
-/// one value per member: no cadence, no extents.
+/// `i64` values are sampled as doubles (exact up to 2^53); NaN means "not set". `text` variables
+/// have one value per member: no cadence, no extents.
 enum class StoredType { f64, i64, text };
 
 struct VariableLayout {
   std::string name;
   StoredType type = StoredType::f64;
-  int cadence = -1;            ///< index into cadences; -1: one value per member
-  std::vector<Extent> extents{};  ///< equal names are one dimension, as large as the largest of them
-  std::string units = "1";        ///< as UDUNITS writes it
+  int cadence = -1;  ///< index into cadences; -1: one value per member
+  std::vector<Extent>
+      extents{};            ///< equal names are one dimension, as large as the largest of them
+  std::string units = "1";  ///< as UDUNITS writes it
   std::string long_name{};
   std::string comment{};  ///< formula and source
 };
@@ -46,7 +48,8 @@ struct CoordinateLayout {
   std::string name;  ///< dots of the key become underscores: init_end_norm
   std::string units = "1";
   std::string long_name{};  ///< the key as written, and its doc
-  /// Per member: all integers, all numbers, or all texts (lists and mixed kinds are given as texts).
+  /// Per member: all integers, all numbers, or all texts (lists and mixed kinds are given as
+  /// texts).
   std::variant<std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>> values{};
 };
 

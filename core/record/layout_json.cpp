@@ -1,13 +1,13 @@
 #include "core/record/layout_json.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace manyfold {
 namespace {
@@ -37,8 +37,9 @@ Json to_json(const std::string& value) { return value; }
 
 void read(const Json& json, std::int64_t& value) {
   if (!json.is_number_integer() ||
-      (json.is_number_unsigned() && json.get<std::uint64_t>() > static_cast<std::uint64_t>(
-                                                                    std::numeric_limits<std::int64_t>::max())))
+      (json.is_number_unsigned() &&
+       json.get<std::uint64_t>() >
+           static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())))
     throw std::invalid_argument("an integer is expected");
   value = json.get<std::int64_t>();
 }
@@ -120,8 +121,7 @@ Json attributes_json(std::span<const std::pair<std::string, Attribute>> attribut
     std::visit(
         [&, key = name](const auto& held) {
           using T = std::decay_t<decltype(held)>;
-          json.push_back(
-              {{"name", key}, {"type", word_of(type_of<T>)}, {"value", to_json(held)}});
+          json.push_back({{"name", key}, {"type", word_of(type_of<T>)}, {"value", to_json(held)}});
         },
         value);
   return json;
@@ -132,9 +132,15 @@ Attributes read_attributes(const Json& json) {
   for (const Json& each : list(json)) {
     const auto name = get<std::string>(each, "name");
     switch (read_type(each)) {
-      case StoredType::f64: attributes.emplace_back(name, get<double>(each, "value")); break;
-      case StoredType::i64: attributes.emplace_back(name, get<std::int64_t>(each, "value")); break;
-      case StoredType::text: attributes.emplace_back(name, get<std::string>(each, "value")); break;
+      case StoredType::f64:
+        attributes.emplace_back(name, get<double>(each, "value"));
+        break;
+      case StoredType::i64:
+        attributes.emplace_back(name, get<std::int64_t>(each, "value"));
+        break;
+      case StoredType::text:
+        attributes.emplace_back(name, get<std::string>(each, "value"));
+        break;
     }
   }
   return attributes;
@@ -166,9 +172,8 @@ VariableLayout read_variable(const Json& json) {
 }
 
 Json to_json(const CoordinateLayout& coordinate) {
-  Json json{{"name", coordinate.name},
-            {"units", coordinate.units},
-            {"long_name", coordinate.long_name}};
+  Json json{
+      {"name", coordinate.name}, {"units", coordinate.units}, {"long_name", coordinate.long_name}};
   std::visit(
       [&json](const auto& values) {
         using T = typename std::decay_t<decltype(values)>::value_type;
@@ -185,9 +190,15 @@ CoordinateLayout read_coordinate(const Json& json) {
                               .long_name = get<std::string>(json, "long_name"),
                               .values = {}};
   switch (read_type(json)) {
-    case StoredType::f64: coordinate.values = get<std::vector<double>>(json, "values"); break;
-    case StoredType::i64: coordinate.values = get<std::vector<std::int64_t>>(json, "values"); break;
-    case StoredType::text: coordinate.values = get<std::vector<std::string>>(json, "values"); break;
+    case StoredType::f64:
+      coordinate.values = get<std::vector<double>>(json, "values");
+      break;
+    case StoredType::i64:
+      coordinate.values = get<std::vector<std::int64_t>>(json, "values");
+      break;
+    case StoredType::text:
+      coordinate.values = get<std::vector<std::string>>(json, "values");
+      break;
   }
   return coordinate;
 }

@@ -1,6 +1,6 @@
 // The parts of the sample log that are JSON. Integers and finite doubles come back exactly, doubles
-// that are not finite as "nan", "inf", "-inf" (a NaN's payload is lost); bytes of a text that are no
-// UTF-8 come back as U+FFFD. For the files of this folder.
+// that are not finite as "nan", "inf", "-inf" (a NaN's payload is lost); bytes of a text that are
+// no UTF-8 come back as U+FFFD. For the files of this folder.
 #pragma once
 
 #include <span>

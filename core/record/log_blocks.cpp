@@ -1,16 +1,16 @@
 #include "core/record/log_blocks.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <numeric>
 #include <stdexcept>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "core/error.hpp"
 #include "core/record/layout_json.hpp"
@@ -103,20 +103,20 @@ LogReader::LogReader(const std::filesystem::path& file) : path_(file) {
     if (std::memcmp(head.magic, log_magic, sizeof log_magic) != 0)
       throw InputError(fmt::format("{}: is no sample log", file.string()));
     if (head.byte_order != log_byte_order)
-      throw InputError(
-          fmt::format("{}: comes from a machine of another byte order; read it there",
-                      file.string()));
+      throw InputError(fmt::format("{}: comes from a machine of another byte order; read it there",
+                                   file.string()));
     if (head.version != log_version)
-      throw InputError(fmt::format("{}: is a sample log of version {}; this program reads version {}",
-                                   file.string(), head.version, log_version));
+      throw InputError(
+          fmt::format("{}: is a sample log of version {}; this program reads version {}",
+                      file.string(), head.version, log_version));
 
     const std::optional<Block> first = block(sizeof head, size_);
     const auto text = first && first->head.type == static_cast<std::uint32_t>(BlockType::layout)
                           ? intact_payload(*first)
                           : std::nullopt;
     if (!text)
-      throw InputError(fmt::format("{}: the layout at its begin is damaged: nothing of it can be read",
-                                   file.string()));
+      throw InputError(fmt::format(
+          "{}: the layout at its begin is damaged: nothing of it can be read", file.string()));
     try {
       layout_ = layout_from_json({reinterpret_cast<const char*>(text->data()), text->size()});
       layout_.check();

@@ -49,7 +49,8 @@ void check_samples(const SampleBlock& block, const RecordLayout& layout,
 void check_ends(std::span<const MemberEnd> ends, const RecordLayout& layout);
 void check_texts(const TextBlock& block, const RecordLayout& layout);
 
-/// A log open for reading. What was in the file when it was opened is read, later additions are not.
+/// A log open for reading. What was in the file when it was opened is read, later additions are
+/// not.
 class LogReader {
  public:
   /// Reads head and layout. Throws InputError when they are damaged or none.

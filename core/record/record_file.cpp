@@ -1,12 +1,5 @@
 #include "core/record/record_file.hpp"
 
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <netcdf.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -16,6 +9,13 @@
 #include <map>
 #include <numeric>
 #include <stdexcept>
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netcdf.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/error.hpp"
 #include "core/record/layout_json.hpp"
@@ -59,8 +59,8 @@ int why_full(const std::filesystem::path& partial) {
 }
 
 /// A file that HDF5 could not close for want of space makes it crash when the program exits: it is
-/// told to do nothing then. There is nothing it would have to do, every other file is closed before.
-/// netCDF has no call for this, and without HDF5's headers it is found by name.
+/// told to do nothing then. There is nothing it would have to do, every other file is closed
+/// before. netCDF has no call for this, and without HDF5's headers it is found by name.
 void spare_exit_handler() {
   static const bool once = [] {
     void* const found = dlsym(RTLD_DEFAULT, "H5dont_atexit");
@@ -121,8 +121,8 @@ Cut cut(const VariableShape& shape, bool sampled, std::int64_t members, std::int
     cell = others * extent;
   }
   const std::int64_t cells = std::max(std::int64_t{1}, chunk_values / cell);
-  const std::int64_t slab_cells =
-      std::max(std::int64_t{1}, slab_bytes / static_cast<std::int64_t>(sizeof(double)) / shape.cell);
+  const std::int64_t slab_cells = std::max(
+      std::int64_t{1}, slab_bytes / static_cast<std::int64_t>(sizeof(double)) / shape.cell);
 
   const std::int64_t fitting = std::max(std::int64_t{64}, slab_cells / members);
   const std::int64_t chunk_samples =
@@ -144,8 +144,8 @@ Cut cut(const VariableShape& shape, bool sampled, std::int64_t members, std::int
 /// What a first pass over the whole log tells.
 struct Survey {
   LogSummary summary;
-  Attributes attributes;            ///< of the layout, then of the log
-  std::vector<MemberEnd> ends;      ///< per member, as the record says it
+  Attributes attributes;                          ///< of the layout, then of the log
+  std::vector<MemberEnd> ends;                    ///< per member, as the record says it
   std::map<int, std::vector<std::string>> texts;  ///< per text variable and member
 };
 
@@ -165,10 +165,9 @@ Survey survey(const std::filesystem::path& log) {
   LogVisitor visitor;
   visitor.on_samples = [&](const SampleBlock& block) {
     const int cadence = layout.variables[static_cast<std::size_t>(block.variable)].cadence;
-    const std::int64_t step =
-        cadence < 0 ? 0
-                    : layout.cadences[static_cast<std::size_t>(cadence)]
-                          .steps[static_cast<std::size_t>(block.sample)];
+    const std::int64_t step = cadence < 0 ? 0
+                                          : layout.cadences[static_cast<std::size_t>(cadence)]
+                                                .steps[static_cast<std::size_t>(block.sample)];
     for (const std::int64_t member : block.members) {
       const auto m = static_cast<std::size_t>(member);
       seen[m] = true;
@@ -275,8 +274,8 @@ class RecordWriter {
     dimensions_[name] = {id, size};
   }
 
-  int add_variable(const std::string& name, nc_type type, const std::vector<std::string>& dimensions,
-                   const Description& description) {
+  int add_variable(const std::string& name, nc_type type,
+                   const std::vector<std::string>& dimensions, const Description& description) {
     std::vector<int> ids;
     std::vector<std::size_t> lengths;
     std::int64_t values = 1;
@@ -323,12 +322,12 @@ class RecordWriter {
         {.long_name = "how the member ended",
          .comment = "finished, converged, diverged, left_domain, underflow, failed, interrupted "
                     "or pending"});
-    end_step_id_ = add_coordinate(
-        "end_step", NC_INT64, "member",
-        {.long_name = "the member's last step",
-         .comment = "of an interrupted member without an end: its last sample's"});
-    end_reason_id_ = add_coordinate("end_reason", NC_STRING, "member",
-                                    {.long_name = "what ended the member"});
+    end_step_id_ =
+        add_coordinate("end_step", NC_INT64, "member",
+                       {.long_name = "the member's last step",
+                        .comment = "of an interrupted member without an end: its last sample's"});
+    end_reason_id_ =
+        add_coordinate("end_reason", NC_STRING, "member", {.long_name = "what ended the member"});
   }
 
   int add_coordinate(const std::string& name, nc_type type, const std::string& dimension,
@@ -347,11 +346,9 @@ class RecordWriter {
     for (const Extent& extent : variable.extents) dimensions.push_back(extent.name);
 
     constexpr std::array<nc_type, 3> types{NC_DOUBLE, NC_INT64, NC_STRING};  // as StoredType
-    const int id = add_variable(variable.name, types[static_cast<std::size_t>(variable.type)],
-                                dimensions,
-                                {.units = variable.units,
-                                 .long_name = variable.long_name,
-                                 .comment = variable.comment});
+    const int id = add_variable(
+        variable.name, types[static_cast<std::size_t>(variable.type)], dimensions,
+        {.units = variable.units, .long_name = variable.long_name, .comment = variable.comment});
     ids_.push_back(id);
     put_attribute(id, "coordinates", coordinates);
     if (variable.type == StoredType::f64)
@@ -400,6 +397,7 @@ class RecordWriter {
     for (const CoordinateLayout& coordinate : layout_.coordinates) {
       if (const auto* texts = std::get_if<std::vector<std::string>>(&coordinate.values)) {
         std::vector<std::string> stored;
+        stored.reserve(texts->size());
         for (const std::string& text : *texts) stored.push_back(as_utf8(text));
         put_texts(*id, stored);
       } else if (const auto* numbers = std::get_if<std::vector<double>>(&coordinate.values)) {
@@ -436,6 +434,7 @@ class RecordWriter {
 
   void put_texts(int id, const std::vector<std::string>& texts) {
     std::vector<const char*> pointers;
+    pointers.reserve(texts.size());
     for (const std::string& text : texts) pointers.push_back(text.c_str());
     if (!pointers.empty()) require(nc_put_var_string(file_.id(), id, pointers.data()));
   }
@@ -521,8 +520,8 @@ class RecordWriter {
     }
   }
 
-  static void copy_padded(const double* from, std::span<const std::int64_t> from_extents, double* to,
-                          std::span<const std::int64_t> to_extents) {
+  static void copy_padded(const double* from, std::span<const std::int64_t> from_extents,
+                          double* to, std::span<const std::int64_t> to_extents) {
     const auto count = static_cast<std::size_t>(from_extents.front());
     if (from_extents.size() == 1) {
       std::copy_n(from, count, to);
@@ -598,7 +597,8 @@ void create_empty(const std::filesystem::path& partial, const std::filesystem::p
     return;
   }
   if (errno == ENOSPC || errno == EDQUOT) throw_for_full(record, errno);
-  throw InputError(fmt::format("{}: cannot be created: {}", partial.string(), std::strerror(errno)));
+  throw InputError(
+      fmt::format("{}: cannot be created: {}", partial.string(), std::strerror(errno)));
 }
 
 /// Empties it first: HDF5 may still hold it open.
@@ -615,8 +615,8 @@ void sync_path(const std::filesystem::path& path, int flags) {
   if (descriptor >= 0) close(descriptor);
   // Some file systems cannot sync a directory; the record is in place all the same.
   if (!good && (flags & O_DIRECTORY) == 0)
-    throw ResourceError(fmt::format("{}: cannot be written: {}", path.string(),
-                                    std::strerror(failure)));
+    throw ResourceError(
+        fmt::format("{}: cannot be written: {}", path.string(), std::strerror(failure)));
 }
 
 }  // namespace

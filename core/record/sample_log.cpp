@@ -1,15 +1,15 @@
 #include "core/record/sample_log.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <stdexcept>
 
 #include "core/error.hpp"
 #include "core/record/layout_json.hpp"
@@ -73,15 +73,24 @@ bool are_consecutive(std::span<const std::int64_t> members) {
 
 std::string_view word(MemberStatus status) {
   switch (status) {
-    case MemberStatus::pending: return "pending";
-    case MemberStatus::running: return "running";
-    case MemberStatus::finished: return "finished";
-    case MemberStatus::converged: return "converged";
-    case MemberStatus::diverged: return "diverged";
-    case MemberStatus::left_domain: return "left_domain";
-    case MemberStatus::underflow: return "underflow";
-    case MemberStatus::failed: return "failed";
-    case MemberStatus::interrupted: return "interrupted";
+    case MemberStatus::pending:
+      return "pending";
+    case MemberStatus::running:
+      return "running";
+    case MemberStatus::finished:
+      return "finished";
+    case MemberStatus::converged:
+      return "converged";
+    case MemberStatus::diverged:
+      return "diverged";
+    case MemberStatus::left_domain:
+      return "left_domain";
+    case MemberStatus::underflow:
+      return "underflow";
+    case MemberStatus::failed:
+      return "failed";
+    case MemberStatus::interrupted:
+      return "interrupted";
   }
   throw std::invalid_argument("word: no status of a member");
 }
@@ -99,9 +108,9 @@ struct SampleLog::File {
   /// Appends the buffer, whole or not at all.
   void write_buffer() {
     if (broken)
-      throw ResourceError(fmt::format(
-          "{}: an earlier failure left half a block at its end; nothing can follow it",
-          path.string()));
+      throw ResourceError(
+          fmt::format("{}: an earlier failure left half a block at its end; nothing can follow it",
+                      path.string()));
     std::span<const std::byte> rest(buffer);
     while (!rest.empty()) {
       const ssize_t written = write(descriptor, rest.data(), rest.size());
@@ -183,7 +192,8 @@ SampleLog SampleLog::append_to(const std::filesystem::path& path) {
 }
 
 void SampleLog::append(const SampleBlock& block) {
-  const bool no_cells = std::find(block.extents.begin(), block.extents.end(), 0) != block.extents.end();
+  const bool no_cells =
+      std::find(block.extents.begin(), block.extents.end(), 0) != block.extents.end();
   if (block.values.empty() && (block.members.empty() || no_cells)) return;
   check_samples(block, file_->layout, file_->shapes);
   const bool consecutive = are_consecutive(block.members);

@@ -1,11 +1,11 @@
 // The append-only log that a run writes while it runs: DIR/samples.log. One block per call, each
 // with its length and a checksum, handed to the operating system by one write(2) before the call
 // returns, so a killed run loses at most the block being written. (A machine that loses power may
-// lose more: nothing is forced to the disk before `sync`.) `record.nc` is made from the log and from
-// nothing else.
+// lose more: nothing is forced to the disk before `sync`.) `record.nc` is made from the log and
+// from nothing else.
 //
-// The file: a head of 16 bytes (magic "MFLD-LOG", format version and byte-order mark, 32 bits each),
-// then blocks:
+// The file: a head of 16 bytes (magic "MFLD-LOG", format version and byte-order mark, 32 bits
+// each), then blocks:
 //
 //   bytes 0..7    length of the payload, a multiple of 8
 //   bytes 8..11   type
@@ -35,14 +35,14 @@ namespace manyfold {
 
 /// How a member ended. The words stand in the record's `status(member)`.
 enum class MemberStatus : std::int32_t {
-  pending,      ///< never entered a slot
-  running,      ///< never in a finished record
-  finished,     ///< all its steps are done
-  converged,    ///< a stop condition was met; `end_reason` says which
-  diverged,     ///< non-finite, or above stop.divergence
+  pending,    ///< never entered a slot
+  running,    ///< never in a finished record
+  finished,   ///< all its steps are done
+  converged,  ///< a stop condition was met; `end_reason` says which
+  diverged,   ///< non-finite, or above stop.divergence
   left_domain,
   underflow,
-  failed,       ///< a device error, after one retry
+  failed,  ///< a device error, after one retry
   interrupted,
 };
 std::string_view word(MemberStatus status);
@@ -51,11 +51,11 @@ std::string_view word(MemberStatus status);
 /// Shape (member, extents...) of this family, row-major; smaller than the layout's extents is fine.
 /// Values of the same (variable, sample, member) may be written again: the last ones count.
 struct SampleBlock {
-  int variable = 0;                          ///< index into RecordLayout::variables
-  std::int64_t sample = 0;                   ///< index into the cadence's steps; 0 for cadence -1
+  int variable = 0;         ///< index into RecordLayout::variables
+  std::int64_t sample = 0;  ///< index into the cadence's steps; 0 for cadence -1
   std::span<const std::int64_t> members;
-  std::span<const std::int64_t> extents;     ///< this block's sizes beyond member
-  std::span<const double> values;            ///< members.size() * product(extents)
+  std::span<const std::int64_t> extents;  ///< this block's sizes beyond member
+  std::span<const double> values;         ///< members.size() * product(extents)
 };
 
 /// Values of one text variable.
@@ -94,8 +94,8 @@ class SampleLog {
   void append(const SampleBlock& block);
   void append(const TextBlock& block);
   void append(std::span<const MemberEnd> ends);
-  /// Attributes known only at the end (wall time, member-steps, ...). They replace those of the same
-  /// name.
+  /// Attributes known only at the end (wall time, member-steps, ...). They replace those of the
+  /// same name.
   void append(std::span<const std::pair<std::string, Attribute>> attributes);
 
   /// Forces what was appended to the disk (fsync): once, at the end of a run. Throws ResourceError.
@@ -109,8 +109,8 @@ class SampleLog {
   std::unique_ptr<File> file_;
 };
 
-/// Reads a log block by block and stops at the first that is damaged, cut short, or does not fit the
-/// layout. Functions left empty are not called; what spans point at lives for the call.
+/// Reads a log block by block and stops at the first that is damaged, cut short, or does not fit
+/// the layout. Functions left empty are not called; what spans point at lives for the call.
 struct LogVisitor {
   std::function<void(const SampleBlock&)> on_samples;
   std::function<void(const TextBlock&)> on_texts;
@@ -121,7 +121,7 @@ struct LogSummary {
   RecordLayout layout;
   std::int64_t blocks = 0;       ///< whole blocks, the layout's included
   std::int64_t valid_bytes = 0;  ///< up to the end of the last whole block
-  bool complete = true;  ///< false: bytes follow that are no whole block
+  bool complete = true;          ///< false: bytes follow that are no whole block
 };
 /// Takes memory for the layout and the largest block. A log may be read while it is written.
 /// Throws InputError when the file is no sample log of a known version or its layout is damaged.

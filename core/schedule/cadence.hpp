@@ -14,10 +14,10 @@ struct Cadence {
   static constexpr std::int64_t max_step = 1'000'000'000'000'000'000;
 
   Kind kind = Kind::every;
-  std::int64_t every = 1;               ///< > 0, for Kind::every
-  std::int64_t per_decade = 10;         ///< > 0, for Kind::geometric
-  std::vector<std::int64_t> listed{};   ///< >= 0, any order
-  std::string name{};                   ///< names the sample dimension; empty: `sample`
+  std::int64_t every = 1;              ///< > 0, for Kind::every
+  std::int64_t per_decade = 10;        ///< > 0, for Kind::geometric
+  std::vector<std::int64_t> listed{};  ///< >= 0, any order
+  std::string name{};                  ///< names the sample dimension; empty: `sample`
 
   /// The sampled steps: ascending, without repeats, from 0, with every element of `ends` (the
   /// members' own last steps) included and nothing beyond the largest of them. Geometric: the

@@ -39,10 +39,10 @@ class MemberCount {
  public:
   void multiply(const SweepItem& item, int line, std::int64_t rows) {
     if (rows > max_members / count_) {
-      reject(item, line,
-             count_ == 1 ? fmt::format("{} values", rows)
-                         : fmt::format("{} values times {} members", rows, count_),
-             fmt::format("at most {} members", max_members));
+      const std::string found = rows > max_members
+                                    ? fmt::format("more than {} values", max_members)
+                                    : fmt::format("{} values times {} members", rows, count_);
+      reject(item, line, found, fmt::format("at most {} members", max_members));
     }
     count_ *= rows;
   }
@@ -286,12 +286,12 @@ std::vector<SweepFactor> read_zips(const SweepItem& item, const Spec& spec, Memb
   }
   const TomlList* list = node.list();
   if (list == nullptr || list->empty()) reject(item, item.line, describe(node), expected);
+  const bool tables = list->front().table() != nullptr;
   std::vector<SweepFactor> factors;
   for (const TomlNode& element : *list) {
-    if (!is_rows(element)) {
-      reject(item, element.line,
-             element.table() != nullptr ? "tables beside lists" : describe(element), expected);
-    }
+    if (tables && element.table() != nullptr) continue;
+    if (!is_rows(element)) reject(item, element.line, describe(element), expected);
+    if (tables) reject(item, element.line, "a list beside tables", expected);
     factors.push_back(read_zip(item, element, spec, count));
   }
   return factors;
@@ -321,20 +321,22 @@ std::vector<SweepFactor> read_factors(const std::vector<SweepItem>& items, const
       factors.push_back(KeyFactor(item, count).read());
     }
   }
-  std::map<std::string_view, std::string> places;
+  struct Place {
+    std::string text;
+    bool zip;
+  };
+  std::map<std::string_view, Place> places;
   for (const SweepFactor& factor : factors) {
     for (const SweepColumn& column : factor.columns) {
-      std::size_t row = 0;
-      while (column.of_row[row] < 0) ++row;
-      const std::string place =
-          Location{factor.source->name, column.line(static_cast<std::int64_t>(row))}.text();
+      std::int64_t row = 0;
+      while (column.of_row[static_cast<std::size_t>(row)] < 0) ++row;
+      const Place place{Location{factor.source->name, column.line(row)}.text(), factor.zip};
       const auto [first, is_new] = places.emplace(column.path, place);
-      if (!is_new) {
-        throw InputError(fmt::format(
-            "{}: {}: varied twice, first in {}{}", place, sweep_text(column.path), first->second,
-            factor.source->name.starts_with("--set ") ? " by zip; override sweep.zip as a whole"
-                                                      : ""));
-      }
+      if (is_new) continue;
+      throw InputError(
+          fmt::format("{}: {}: varied twice, first in {}{}", place.text, sweep_text(column.path),
+                      first->second.text,
+                      first->second.zip && !place.zip ? " by sweep.zip; write that anew" : ""));
     }
   }
   return factors;

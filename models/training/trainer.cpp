@@ -11,6 +11,7 @@
 #include <limits>
 #include <optional>
 
+#include "core/executor/range.hpp"
 #include "models/training/ensemble.hpp"
 
 namespace manyfold {
@@ -75,8 +76,18 @@ class Run {
 
   RunSummary run() {
     progress();
-    for (std::size_t f = 0; f < plan_.families.size() && !stopping(); ++f) run_family(f);
+    {
+      const Range range(context_.executor, experiment_.base().text("name"));
+      for (std::size_t f = 0; f < plan_.families.size() && !stopping(); ++f) run_family(f);
+    }
     summary_.seconds = seconds_since(start_);
+    if (context_.profile) {
+      // On a CPU host and device are one, so what the host records is time the device waits.
+      const bool beside = context_.executor.device().kind != "cpu";
+      profile_.idle = std::max(0.0, summary_.seconds - profile_.load - profile_.step -
+                                        profile_.probes - (beside ? 0.0 : profile_.record));
+      summary_.profile = profile_;
+    }
     summary_.interrupted = stopping();
     std::int64_t ended = 0;
     for (const auto& [status, count] : summary_.members) ended += count;
@@ -99,6 +110,7 @@ class Run {
   void run_family(std::size_t index) {
     const FamilyPlan& family = plan_.families[index];
     const Settings example = experiment_.member(family.members.front());
+    const Range range(context_.executor, family.description);
     Ensemble ensemble(context_.executor, example, family, plan_.probes, plan_.check_every);
     for (std::int64_t wave = 0; wave < family.waves && !stopping(); ++wave) {
       const auto begin = static_cast<std::size_t>(wave * family.slots);
@@ -124,7 +136,12 @@ class Run {
       settings.push_back(experiment_.member(m));
       last = std::max(last, settings.back().integer("stop.steps"));
     }
-    ensemble.load(settings);
+    const auto loading = Clock::now();
+    {
+      const Range range(context_.executor, "load");
+      ensemble.load(settings);
+    }
+    profile_.load += seconds_since(loading);
 
     const auto& cadences = plan_.layout.cadences;
     Wave wave{.ensemble = ensemble,
@@ -134,6 +151,8 @@ class Run {
               .next = std::vector<std::size_t>(cadences.size(), 0)};
     Heartbeat heartbeat(plan_.check_every);
     std::optional<Ensemble::Look> before;
+    Stretch stretch;
+    std::optional<Stretch> stretch_before;
     std::int64_t position = 0;
     for (;;) {
       std::vector<int> due;
@@ -148,16 +167,30 @@ class Run {
         if (next < steps.size()) target = std::min(target, std::max(steps[next], position));
       }
       const auto began = Clock::now();
-      Ensemble::Look look = ensemble.look(position, due);
+      if (context_.profile) stretch.began = context_.executor.moment();
+      Ensemble::Look look = [&] {
+        const Range range(context_.executor, "probe");
+        return ensemble.look(position, due);
+      }();
       wave.looked(due);
-      if (position < last) ensemble.advance(position, target);
+      if (context_.profile) stretch.looked = context_.executor.moment();
+      if (position < last) {
+        const Range range(context_.executor, "step");
+        ensemble.advance(position, target);
+      }
+      if (context_.profile) stretch.stepped = context_.executor.moment();
       if (before) take(wave, *before);
+      if (context_.profile) {
+        if (stretch_before) count(*stretch_before);
+        stretch_before = stretch;
+      }
       heartbeat.learn(target - position, seconds_since(began));
       before = look;
       if (position == last || wave.live == 0 || stopping()) break;
       position = target;
     }
     take(wave, *before);
+    if (stretch_before) count(*stretch_before);
     if (wave.live == 0) take_ends(wave);
     finish(wave);
   }
@@ -180,9 +213,22 @@ class Run {
     }
   };
 
+  /// Moments of one pass of the loop, read a pass later so that nothing waits for them.
+  struct Stretch {
+    Moment began;
+    Moment looked;
+    Moment stepped;
+  };
+  void count(const Stretch& stretch) {
+    profile_.probes += context_.executor.seconds_between(stretch.began, stretch.looked);
+    profile_.step += context_.executor.seconds_between(stretch.looked, stretch.stepped);
+  }
+
   /// Reads a look: logs its samples and the members that ended since the one before.
   void take(Wave& wave, const Ensemble::Look& look) {
     wave.ensemble.await(look);
+    const Range range(context_.executor, "record");
+    const auto recording = Clock::now();
     const ControlView control = wave.ensemble.control(look);
     for (const int c : look.cadences) {
       log_samples(wave, look, c, control);
@@ -204,6 +250,7 @@ class Run {
       }
     }
     record(ends);
+    profile_.record += seconds_since(recording);
     progress();
   }
 
@@ -331,6 +378,7 @@ class Run {
   std::vector<Variables> variables_;
   int finite_variable_ = 0;
   RunSummary summary_;
+  Profile profile_;
   ProgressState progress_;
 };
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "core/executor/executor.hpp"
 #include "core/progress/event_log.hpp"
@@ -17,11 +18,22 @@ namespace manyfold {
 /// Changes when a change of the program changes trajectories.
 inline constexpr std::int64_t trajectory_version = 1;
 
+/// Where the time of a run went, in seconds. Stepping and probes are the device's; recording is the
+/// host's and runs beside them on a GPU; idle is what the device did not do.
+struct Profile {
+  double load = 0;    ///< drawing starts and filling slots
+  double step = 0;
+  double probes = 0;
+  double record = 0;
+  double idle = 0;
+};
+
 struct RunSummary {
   std::map<MemberStatus, std::int64_t> members;  ///< by status
   std::int64_t member_steps = 0;
   double seconds = 0;
   bool interrupted = false;
+  std::optional<Profile> profile;  ///< where it was asked for
 };
 
 struct RunContext {
@@ -30,6 +42,7 @@ struct RunContext {
   Progress& progress;
   EventLog& events;
   const std::atomic<bool>& stop;  ///< set by a signal: end after the samples at hand
+  bool profile = false;
 };
 
 /// Carries the plan out. Members that ended are in the log when this returns or throws; on `stop`

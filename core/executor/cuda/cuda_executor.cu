@@ -2,6 +2,9 @@
 // stepping never waits for them. `record` captures the first stream into a graph.
 #include "core/executor/cuda/cuda_executor.cuh"
 
+#include <nvtx3/nvToolsExt.h>
+
+#include <array>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -26,7 +29,9 @@ class Stream {
 
 class Event {
  public:
-  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event"); }
+  explicit Event(unsigned flags = cudaEventDisableTiming) {
+    check(cudaEventCreateWithFlags(&event_, flags), "creating an event");
+  }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   ~Event() { complain(cudaEventDestroy(event_), "destroying an event"); }
@@ -240,6 +245,25 @@ class CudaExecutorImpl final : public CudaExecutor {
     }
   }
 
+  Moment moment() override {
+    const std::uint64_t number = next_moment_++;
+    auto& event = moments_[number % moments_.size()];
+    if (!event) event = std::make_unique<Event>(cudaEventDefault);
+    check(cudaEventRecord(event->get(), work_.get()), "marking a moment");
+    return {number};
+  }
+  double seconds_between(Moment from, Moment to) override {
+    const cudaEvent_t first = moments_[from.number % moments_.size()]->get();
+    const cudaEvent_t last = moments_[to.number % moments_.size()]->get();
+    check(cudaEventSynchronize(first), "waiting for a moment");
+    check(cudaEventSynchronize(last), "waiting for a moment");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, first, last), "reading the time between moments");
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+  void push_range(const char* name) override { nvtxRangePushA(name); }
+  void pop_range() noexcept override { nvtxRangePop(); }
+
   void synchronize() override {
     check(cudaStreamSynchronize(work_.get()), "waiting for the device");
     check(cudaStreamSynchronize(copies_.get()), "waiting for copies");
@@ -280,6 +304,8 @@ class CudaExecutorImpl final : public CudaExecutor {
   std::unique_ptr<Cublas> cublas_;
   std::vector<Staging> stagings_{8};
   std::uint64_t next_ticket_ = 1;
+  std::array<std::unique_ptr<Event>, 64> moments_;
+  std::uint64_t next_moment_ = 0;
   bool recording_ = false;
   std::unordered_map<void*, std::size_t> sizes_;
   std::size_t allocated_ = 0;

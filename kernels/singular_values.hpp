@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/executor/executor.hpp"
+#include "core/portable.hpp"
 #include "core/view.hpp"
 
 namespace manyfold::kernels {
@@ -27,7 +28,9 @@ struct SingularValuesArgs {
   int max_sweeps = 60;
 };
 
-constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n) { return m * n; }
+MF_FN constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n) {
+  return m * n;
+}
 
 template <class T>
 void singular_values(Executor& executor, const SingularValuesArgs<T>& args);

@@ -7,6 +7,7 @@
 
 #include <cublas_v2.h>
 
+#include "core/portable.hpp"
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
 

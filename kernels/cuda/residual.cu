@@ -2,6 +2,7 @@
 // atomics.
 #include <cstdint>
 
+#include "core/portable.hpp"
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/cuda/reduce.cuh"

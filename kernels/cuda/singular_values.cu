@@ -99,24 +99,22 @@ __device__ inline void normalize(const JacobiShared& shared, int length, int n) 
   }
 }
 
-/// One round: every pair whose columns are places `p` < `q`. True in lanes whose pair was rotated.
+/// One round of pairs. True in lanes whose pair was rotated.
 template <int lanes>
 __device__ inline bool rotate_pairs(const JacobiShared& shared, int length, int n, int round,
                                     double tolerance) {
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int groups = static_cast<int>(blockDim.x) / lanes;
-  const int even = n + n % 2;  // with an odd number of columns one rests each round
   bool rotated = false;
-  for (int first = 0; first < even / 2; first += groups) {
+  for (int first = 0; first < n / 2; first += groups) {
     const int pair = first + static_cast<int>(threadIdx.x) / lanes;
-    int p = pair == 0 ? even - 1 : (round + pair) % (even - 1);
-    int q = pair == 0 ? round : (round + even - 1 - pair) % (even - 1);
-    if (p > q) {
-      const int other = p;
-      p = q;
-      q = other;
-    }
-    const bool present = pair < even / 2 && q < n;
+    // Half the distance either side of round / 2, around the circle of n places.
+    const int distance = 2 * pair + (round % 2 == 0 ? 2 : 1);
+    const int below = ((round - distance) / 2 + n) % n;
+    const int above = (round + distance) / 2 % n;
+    const bool present = distance < n;
+    const int p = below < above ? below : above;
+    const int q = below < above ? above : below;
     // x is the longer one.
     int from_x = p;
     int from_y = q;
@@ -225,7 +223,7 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   __syncthreads();
   while (rotated && sweeps < args.max_sweeps) {
     bool mine = false;
-    for (int round = 0; round < n + n % 2 - 1; ++round) {
+    for (int round = 0; round < n; ++round) {
       mine |= rotate_pairs<lanes>(shared, length, n, round, tolerance);
       __syncthreads();
     }

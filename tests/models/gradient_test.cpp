@@ -1,0 +1,161 @@
+// Gradients of factorizations against central differences of their own loss, and against a value
+// worked out by hand.
+#include <cmath>
+
+#include "models/training/control_block.hpp"
+#include "models/training/model.hpp"
+#include "tests/models/run.hpp"
+
+namespace manyfold::testing {
+namespace {
+
+std::string factorization(const std::string& model, const std::string& objective) {
+  return "problem.seed = 3\nseed = 5\n" + model + objective +
+         "[init]\nkind = \"gaussian\"\nstddev = 0.6\n"
+         "[optimizer]\nkind = \"gd\"\nlearning_rate = 0.1\n"
+         "[stop]\nsteps = 1\n[probes]\ntrain_loss = { every = 1 }\n";
+}
+
+/// One model with every slot's parameters in the test's hands.
+class Bench {
+ public:
+  Bench(Executor& executor, const std::string& toml, std::int64_t slots)
+      : executor_(executor),
+        experiment_(Experiment::parse(toml, "test.toml", {}, experiment_spec())),
+        control_(executor, slots),
+        model_(model_kind(experiment_.member(0)).make(executor, experiment_.member(0), slots, true)) {
+    const std::vector<Settings> members(static_cast<std::size_t>(slots), experiment_.member(0));
+    control_.load(members);
+    model_->load(members);
+  }
+
+  std::vector<double> parameters(std::int64_t slot) { return read(typed().values, slot); }
+  std::vector<double> gradient(std::int64_t slot) { return read(typed().gradient, slot); }
+  void set_parameters(std::int64_t slot, const std::vector<double>& values) {
+    executor_.copy_in(typed().values.slot(slot), values.data(), values.size() * sizeof(double));
+  }
+  void evaluate() { model_->evaluate(control_.control(), {true, true}); }
+  double loss(std::int64_t slot) { return one(control_.control().train_loss + slot); }
+  double gradient_norm2(std::int64_t slot) { return one(control_.control().grad_norm2 + slot); }
+
+ private:
+  Parameters<double> typed() { return std::get<Parameters<double>>(model_->parameters()); }
+  std::vector<double> read(const VectorBatch<double>& vectors, std::int64_t slot) {
+    std::vector<double> host(static_cast<std::size_t>(vectors.count));
+    executor_.copy_out(host.data(), vectors.slot(slot), host.size() * sizeof(double));
+    return host;
+  }
+  double one(const double* from) {
+    double value = 0;
+    executor_.copy_out(&value, from, sizeof value);
+    return value;
+  }
+
+  Executor& executor_;
+  Experiment experiment_;
+  ControlBlock control_;
+  std::unique_ptr<Model> model_;
+};
+
+struct GradientCase {
+  std::string name;
+  std::string model;
+  std::string objective;
+  /// The model descends this multiple of the train loss.
+  double factor;
+};
+
+std::vector<GradientCase> cases() {
+  const std::vector<std::pair<std::string, std::string>> objectives{
+      {"full",
+       "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", rows = 5, cols = 4 }\n"},
+      {"masked", "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
+                 "target = { kind = \"gaussian\", rows = 5, cols = 4 }\n"}};
+  const std::vector<std::pair<std::string, std::string>> square{
+      {"full", "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", size = 5 }\n"},
+      {"masked", "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
+                 "target = { kind = \"gaussian\", size = 5 }\n"}};
+  std::vector<GradientCase> all;
+  for (const auto& [name, objective] : objectives) {
+    for (int depth = 1; depth <= 5; ++depth) {
+      std::string sizes = "4";
+      for (int h = 1; h < depth; ++h) sizes += ", " + std::to_string(2 + (h * 3) % 5);
+      all.push_back({"deep_linear_" + name + "_depth_" + std::to_string(depth),
+                     "[model]\nkind = \"deep_linear\"\nsizes = [" + sizes + ", 5]\n", objective, 1});
+    }
+  }
+  for (const auto& [name, objective] : square) {
+    for (int depth = 2; depth <= 10; depth += 2) {
+      std::string sizes;
+      for (int h = 0; h < depth / 2; ++h) sizes += std::to_string(3 + h % 2) + ", ";
+      all.push_back({"symmetric_" + name + "_depth_" + std::to_string(depth),
+                     "[model]\nkind = \"symmetric\"\nsizes = [" + sizes + "5]\n", objective, 0.5});
+    }
+  }
+  return all;
+}
+
+using GradientOnDevice = OnDevice;
+
+TEST_P(GradientOnDevice, EqualsCentralDifferences) {
+  const auto device = executor();
+  for (const GradientCase& one : cases()) {
+    SCOPED_TRACE(one.name);
+    const std::string toml = factorization(one.model, one.objective);
+    const auto count = static_cast<std::int64_t>(Bench(*device, toml, 1).parameters(0).size());
+    // Slot 0 holds the point itself, slots 2i+1 and 2i+2 its neighbours along parameter i.
+    Bench bench(*device, toml, 2 * count + 1);
+    const std::vector<double> point = bench.parameters(0);
+    constexpr double h = 1e-5;
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (const int side : {-1, 1}) {
+        std::vector<double> moved = point;
+        moved[static_cast<std::size_t>(i)] += side * h;
+        bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
+      }
+    }
+    bench.evaluate();
+    const std::vector<double> gradient = bench.gradient(0);
+    double difference2 = 0;
+    double norm2 = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double central =
+          one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
+      const double g = gradient[static_cast<std::size_t>(i)];
+      difference2 += (central - g) * (central - g);
+      norm2 += g * g;
+    }
+    ASSERT_GT(norm2, 0);
+    EXPECT_LT(std::sqrt(difference2 / norm2), 1e-7);
+    EXPECT_NEAR(bench.gradient_norm2(0), norm2, 1e-13 * norm2);
+  }
+}
+
+TEST_P(GradientOnDevice, EqualsAValueWorkedOutByHand) {
+  // W_1 = (2, 0; 1, 1), W_2 = (1, 3), so W = W_2 W_1 = (5, 3). With M = (1, 1): G = (4, 2),
+  // f = 1/2 (16 + 4) = 10, dW_2 = G W_1^T = (8, 6), dW_1 = W_2^T G = (4, 2; 12, 6).
+  const auto device = executor();
+  const std::string toml = factorization(
+      "[model]\nkind = \"deep_linear\"\nsizes = [2, 2, 1]\n",
+      "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", rows = 1, cols = 2 }\n");
+  Bench bench(*device, toml, 2);
+  // The target is drawn: find it from the residual of W = 0, whose gradient in W_2 = (1, 0), W_1 = 0
+  // is dW_1 = W_2^T (0 - M) = (-M; 0).
+  bench.set_parameters(0, {0, 0, 0, 0, 1, 0});
+  bench.evaluate();
+  const double m1 = -bench.gradient(0)[0];
+  const double m2 = -bench.gradient(0)[1];
+  bench.set_parameters(1, {2, 0, 1, 1, 1, 3});
+  bench.evaluate();
+  const double g1 = 5 - m1;
+  const double g2 = 3 - m2;
+  const std::vector<double> expected{g1, g2, 3 * g1, 3 * g2, 2 * g1, g1 + g2};
+  const std::vector<double> gradient = bench.gradient(1);
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(gradient[i], expected[i], 1e-13);
+  EXPECT_NEAR(bench.loss(1), (g1 * g1 + g2 * g2) / 2, 1e-13);
+}
+
+MANYFOLD_ON_ALL_DEVICES(GradientOnDevice);
+
+}  // namespace
+}  // namespace manyfold::testing

@@ -1,9 +1,9 @@
 // Tables and JSON of benchmarks.
 #include "apps/bench/bench.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "core/version.hpp"
 
@@ -57,8 +57,8 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
   const DeviceDescription& device = executor.device();
   fmt::print("{} ({}, {}, {} {})\n", device.kind, device.name, device.instruction_set,
              device.compute_units, device.kind == "cpu" ? "threads" : "multiprocessors");
-  fmt::print("{:<24}{:<10}{:>8}{:>14} {:<16}{:>16}{:>8}  {}\n", "row", "precision", "members", "value",
-             "unit", "measured peak", "share", "checked");
+  fmt::print("{:<24}{:<10}{:>8}{:>14} {:<16}{:>16}{:>8}  {}\n", "row", "precision", "members",
+             "value", "unit", "measured peak", "share", "checked");
   for (const BenchRow& row : rows) {
     fmt::print("{:<24}{:<10}{:>8}{:>14.4g} {:<16}{:>8.1f} {:<7}{:>7.1f}%  {}\n", row.name,
                row.precision, row.members, row.value, row.unit, row.peak, row.peak_unit,

@@ -5,11 +5,11 @@
 // Operations of a step of one member, by the formula of models/factorization (Shape):
 //   2 products forward and 4 backward of 2 n^3, and 3 n^2 for residual and loss.
 // The update (2 operations a parameter) is not counted.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "apps/bench/bench.hpp"
 #include "core/error.hpp"
@@ -28,7 +28,8 @@ constexpr int depth = 3;
 /// GD of a stable step on a well-scaled target: loss falls and never becomes denormal.
 constexpr double learning_rate = 1e-3;
 
-std::string experiment_text(const std::string& precision, std::int64_t members, std::int64_t steps) {
+std::string experiment_text(const std::string& precision, std::int64_t members,
+                            std::int64_t steps) {
   return fmt::format(R"(
 name = "bench factorization"
 precision = "{}"
@@ -63,7 +64,8 @@ Matrix multiply(const Matrix& a, bool flip_a, const Matrix& b, bool flip_b) {
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
       for (std::size_t k = 0; k < n; ++k) {
-        c[i * n + j] += (flip_a ? a[k * n + i] : a[i * n + k]) * (flip_b ? b[j * n + k] : b[k * n + j]);
+        c[i * n + j] +=
+            (flip_a ? a[k * n + i] : a[i * n + k]) * (flip_b ? b[j * n + k] : b[k * n + j]);
       }
     }
   }
@@ -114,9 +116,9 @@ std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& 
   std::vector<BenchRow> rows;
   for (const std::string precision : {"f64", "f32"}) {
     const std::int64_t unbounded = 1'000'000'000'000;
-    const Experiment experiment = Experiment::parse(
-        experiment_text(precision, flags.members, unbounded), "bench factorization", {},
-        experiment_spec());
+    const Experiment experiment =
+        Experiment::parse(experiment_text(precision, flags.members, unbounded),
+                          "bench factorization", {}, experiment_spec());
     const Plan plan = make_plan(experiment, executor.device());
     const FamilyPlan& family = plan.families.front();
     std::vector<Settings> members;
@@ -127,15 +129,16 @@ std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& 
     constexpr int checked_steps = 20;
     const std::vector<Matrix> start = layers(ensemble.parameters(0));
     ensemble.advance(0, checked_steps);
-    const double difference = difference_from_plain_loops(
-        start, factorization::make_problem(members.front()).target,
-        layers(ensemble.parameters(0)), checked_steps);
+    const double difference =
+        difference_from_plain_loops(start, factorization::make_problem(members.front()).target,
+                                    layers(ensemble.parameters(0)), checked_steps);
     // Rounding errors of a few hundred operations an entry, in the precision at hand.
     const double tolerance = 1000 * (precision == "f64" ? 0x1p-53 : 0x1p-24);
     if (!(difference < tolerance)) {
-      throw DeviceError(fmt::format("bench factorization: after {} steps in {} the parameters differ "
-                                    "by {:.2g} from plain loops; expected less than {:.2g}",
-                                    checked_steps, precision, difference, tolerance));
+      throw DeviceError(
+          fmt::format("bench factorization: after {} steps in {} the parameters differ "
+                      "by {:.2g} from plain loops; expected less than {:.2g}",
+                      checked_steps, precision, difference, tolerance));
     }
 
     std::int64_t position = checked_steps;
@@ -154,8 +157,9 @@ std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& 
     std::vector<double> rates;
     std::vector<double> peaks;
     for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
-      peaks.push_back(precision == "f64" ? kernels::cpu::measure_fma_peak<double>(flags.seconds, threads)
-                                         : kernels::cpu::measure_fma_peak<float>(flags.seconds, threads));
+      peaks.push_back(precision == "f64"
+                          ? kernels::cpu::measure_fma_peak<double>(flags.seconds, threads)
+                          : kernels::cpu::measure_fma_peak<float>(flags.seconds, threads));
       rates.push_back(static_cast<double>(steps * family.slots) / steps_for(steps));
     }
     BenchRow row;

@@ -1,10 +1,10 @@
 // Flags and words that several subcommands use.
 #include "apps/manyfold/command.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "core/error.hpp"
 
@@ -59,7 +59,8 @@ std::string human_bytes(double bytes) {
 
 std::string human_seconds(double seconds) {
   if (seconds < 60) return fmt::format("{:.1f} s", seconds);
-  if (seconds < 3600) return fmt::format("{:.0f} min {:.0f} s", std::floor(seconds / 60), std::fmod(seconds, 60));
+  if (seconds < 3600)
+    return fmt::format("{:.0f} min {:.0f} s", std::floor(seconds / 60), std::fmod(seconds, 60));
   if (seconds < 86400 * 2) {
     return fmt::format("{:.0f} h {:.0f} min", std::floor(seconds / 3600),
                        std::floor(std::fmod(seconds, 3600) / 60));

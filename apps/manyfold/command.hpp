@@ -1,18 +1,19 @@
 // What the subcommands share: exit codes, device flags, and the list that main.cpp registers.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include "kernels/backends.hpp"
 
 namespace manyfold::apps {
 
 enum ExitCode : int {
-  exit_done = 0,         ///< also when members diverged: those are results
+  exit_done = 0,  ///< also when members diverged: those are results
   exit_claim_failed = 1,
   exit_bad_input = 2,
   exit_no_resource = 3,  ///< a device or resource is missing or ran out

@@ -1,9 +1,9 @@
 // manyfold info: devices and build; or, of an experiment file, what running it would take.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/manyfold/command.hpp"
@@ -21,12 +21,13 @@ struct InfoFlags {
   bool json = false;
 };
 
-/// Seconds that one step of one member takes, measured on throw-away members: a short run of as many
-/// slots as say something about the device.
+/// Seconds that one step of one member takes, measured on throw-away members: a short run of as
+/// many slots as say something about the device.
 double seconds_per_member_step(Executor& executor, const Experiment& experiment, const Plan& plan,
                                FamilyPlan family) {
-  const std::int64_t enough =
-      executor.device().kind == "cpu" ? std::int64_t{8} * executor.device().compute_units : family.slots;
+  const std::int64_t enough = executor.device().kind == "cpu"
+                                  ? std::int64_t{8} * executor.device().compute_units
+                                  : family.slots;
   family.slots = std::min(family.slots, enough);
   std::vector<Settings> members;
   for (std::int64_t slot = 0; slot < family.slots; ++slot) {
@@ -59,7 +60,9 @@ int describe_machine(const InfoFlags& flags) {
       devices.push_back(
           {{"device", status.device}, {"usable", status.usable}, {"detail", status.detail}});
     }
-    fmt::print("{}\n", nlohmann::json{{"version", version()}, {"commit", commit()}, {"devices", devices}}.dump());
+    fmt::print(
+        "{}\n",
+        nlohmann::json{{"version", version()}, {"commit", commit()}, {"devices", devices}}.dump());
     return exit_done;
   }
   fmt::print("manyfold {} ({})\n", version(), commit());
@@ -110,14 +113,16 @@ int describe_experiment(const InfoFlags& flags) {
              experiment.base().text("name"), device.kind, device.name, device.instruction_set,
              plan.layout.members, plan.families.size(), plan.families.size() == 1 ? "y" : "ies");
   for (const FamilyPlan& family : plan.families) {
-    fmt::print("  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, batched "
-               "path, {}\n",
-               family.description, family.members.size(), family.footprint.parameters, family.slots,
-               family.waves, family.waves == 1 ? "" : "s",
-               human_bytes(static_cast<double>(family.footprint.bytes_per_slot)),
-               family.shared_problem ? "one problem for all" : "a problem each");
+    fmt::print(
+        "  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, batched "
+        "path, {}\n",
+        family.description, family.members.size(), family.footprint.parameters, family.slots,
+        family.waves, family.waves == 1 ? "" : "s",
+        human_bytes(static_cast<double>(family.footprint.bytes_per_slot)),
+        family.shared_problem ? "one problem for all" : "a problem each");
   }
-  fmt::print("memory      {} of a budget of {}\n", human_bytes(static_cast<double>(plan.peak_bytes())),
+  fmt::print("memory      {} of a budget of {}\n",
+             human_bytes(static_cast<double>(plan.peak_bytes())),
              human_bytes(static_cast<double>(device.memory_budget)));
   fmt::print("record      at most {}\n", human_bytes(static_cast<double>(plan.layout.bytes())));
   fmt::print("steps       at most {} member-steps, {:.3g} floating-point operations\n",

@@ -1,10 +1,10 @@
 // The command `manyfold`: finds the subcommand, and turns what went wrong into one line on standard
 // error and an exit code.
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <exception>
 #include <new>
+
+#include <fmt/format.h>
 
 #include "apps/manyfold/command.hpp"
 #include "core/error.hpp"
@@ -19,9 +19,10 @@ int fail(ExitCode code, const char* message) {
 }
 
 int run_program(int argc, char** argv) {
-  CLI::App program("Trains ensembles of homogeneous networks and records what gradient descent does "
-                   "to them.",
-                   "manyfold");
+  CLI::App program(
+      "Trains ensembles of homogeneous networks and records what gradient descent does "
+      "to them.",
+      "manyfold");
   program.set_version_flag("--version", fmt::format("manyfold {} ({})", version(), commit()));
   program.require_subcommand(1);
   program.failure_message(CLI::FailureMessage::simple);
@@ -52,7 +53,8 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return apps::fail(apps::exit_no_resource, "out of memory");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "manyfold: internal error: {}\nPlease report this with the experiment file.\n",
+    fmt::print(stderr,
+               "manyfold: internal error: {}\nPlease report this with the experiment file.\n",
                error.what());
     return apps::exit_no_resource;
   }

@@ -1,11 +1,11 @@
 // manyfold run: one experiment file in, one record out.
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/manyfold/command.hpp"
@@ -45,7 +45,8 @@ SampleLog open_log(const RunFlags& flags, const fs::path& folder, const RecordLa
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) {
-    throw InputError(fmt::format("--out {}: cannot be made: {}", folder.string(), failed.message()));
+    throw InputError(
+        fmt::format("--out {}: cannot be made: {}", folder.string(), failed.message()));
   }
   const fs::path log = folder / "samples.log";
   const fs::path record = folder / "record.nc";
@@ -95,10 +96,12 @@ void add_attributes(RecordLayout& layout, const Experiment& experiment, const Pl
       {"path", std::string("batched")},
       {"slots", slots},
       {"check_every", plan.check_every},
-      {"sampling", std::string("a member's last sample shows its last state, reached at its end_step; "
-                               "later samples are NaN")},
-      {"created", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(
-                                                           std::chrono::system_clock::now())))},
+      {"sampling",
+       std::string("a member's last sample shows its last state, reached at its end_step; "
+                   "later samples are NaN")},
+      {"created",
+       fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(
+                                                std::chrono::system_clock::now())))},
   };
 }
 
@@ -164,12 +167,12 @@ int run(const RunFlags& flags) {
   EventLog events(flags.quiet);
   events.open(folder / "log.jsonl");
   const DeviceDescription& device = executor->device();
-  events.info("started",
-              fmt::format("{} members in {} famil{} on {} ({}, {}), batched path",
-                          plan.layout.members, plan.families.size(),
-                          plan.families.size() == 1 ? "y" : "ies", device.kind, device.name,
-                          device.instruction_set),
-              {{"members", plan.layout.members}, {"device", device.kind}, {"file", flags.file}});
+  events.info(
+      "started",
+      fmt::format("{} members in {} famil{} on {} ({}, {}), batched path", plan.layout.members,
+                  plan.families.size(), plan.families.size() == 1 ? "y" : "ies", device.kind,
+                  device.name, device.instruction_set),
+      {{"members", plan.layout.members}, {"device", device.kind}, {"file", flags.file}});
 
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);

@@ -76,17 +76,20 @@ std::size_t unexpected_byte(std::string_view text) {
   return bad - 1;
 }
 
-/// Skips strings and comments as TOML does, and bounds what is left of brackets and dots.
-class NestingCheck {
+/// Refuses what toml++ would not survive, before it reads: nesting that exhausts the stack, and
+/// characters outside ASCII where it looks for white space (3.3 leaves its switch over them without
+/// an answer, which is undefined). Of TOML's grammar this knows strings and comments.
+class DocumentCheck {
  public:
-  NestingCheck(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+  DocumentCheck(std::string_view text, const std::string& name) : text_(text), name_(name) {}
 
   void run() {
+    if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;
     int depth = 0, parts = 1;
     while (at_ < text_.size()) {
       switch (text_[at_]) {
         case '#':
-          while (at_ < text_.size() && text_[at_] != '\n') ++at_;
+          skip_while([](char c) { return c != '\n'; });
           continue;
         case '"':
         case '\'':
@@ -113,30 +116,49 @@ class NestingCheck {
           parts = 1;
           break;
         default:
-          break;
+          if (!is_ascii()) fail("not TOML: a character outside ASCII that is not in quotes");
       }
       ++at_;
     }
   }
 
  private:
+  template <class Condition>
+  void skip_while(const Condition& condition) {
+    while (at_ < text_.size() && condition(text_[at_])) ++at_;
+  }
+
+  bool is_ascii() const { return at_ >= text_.size() || (text_[at_] & 0x80) == 0; }
+
   void skip_string(char quote) {
     const std::string fence(3, quote);
-    if (text_.substr(at_, 3) == fence) {
-      at_ += 3;
-      while (at_ < text_.size() && text_.substr(at_, 3) != fence) {
-        at_ += quote == '"' && text_[at_] == '\\' ? 2 : 1;
-      }
-      at_ += 3;
-      // A string may end in quotes of its own: """a""""" holds a"".
-      for (int extra = 0; extra < 2 && at_ < text_.size() && text_[at_] == quote; ++extra) ++at_;
-      return;
+    const bool long_string = text_.substr(at_, 3) == fence;
+    at_ += long_string ? 3 : 1;
+    while (at_ < text_.size()) {
+      if (long_string ? text_.substr(at_, 3) == fence : text_[at_] == quote) break;
+      if (!long_string && text_[at_] == '\n') return;
+      const bool escape = quote == '"' && text_[at_] == '\\';
+      ++at_;
+      if (escape) skip_escaped(long_string);
     }
-    ++at_;
-    while (at_ < text_.size() && text_[at_] != quote && text_[at_] != '\n') {
-      at_ += quote == '"' && text_[at_] == '\\' ? 2 : 1;
+    at_ = std::min(text_.size(), at_ + (long_string ? 3 : 1));
+    // A long string may end in quotes of its own: """a""""" holds a"".
+    for (int own = 0; long_string && own < 2 && at_ < text_.size() && text_[at_] == quote; ++own) {
+      ++at_;
     }
-    if (at_ < text_.size() && text_[at_] == quote) ++at_;
+  }
+
+  /// What follows a backslash: a character, or white space that it takes out of a long string.
+  void skip_escaped(bool long_string) {
+    const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+    const bool trims = long_string && at_ < text_.size() && is_space(text_[at_]);
+    if (trims) skip_while(is_space);
+    if (!is_ascii()) {
+      fail(trims ? "a character outside ASCII after a backslash that ends a line: write it as an "
+                   "escape (\\u00e9)"
+                 : "not TOML: a backslash before a character outside ASCII");
+    }
+    if (!trims && at_ < text_.size() && text_[at_] != '\n') ++at_;
   }
 
   [[noreturn]] void fail(const std::string& what) const {
@@ -226,7 +248,7 @@ void check_text(std::string_view text, const std::string& name) {
 
 TomlNode read_toml(std::string_view text, const std::string& name) {
   check_text(text, name);
-  NestingCheck(text, name).run();
+  DocumentCheck(text, name).run();
   try {
     return converted(toml::parse(text));
   } catch (const TomlAssertion&) {

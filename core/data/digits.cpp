@@ -1,13 +1,13 @@
 // Finds and parses digits.csv.gz: 64 grey values 0..16 and a label a line.
 #include "core/data/digits.hpp"
 
-#include <dlfcn.h>
-#include <zlib.h>
-
 #include <charconv>
 #include <cstdlib>
 #include <memory>
 #include <string>
+
+#include <dlfcn.h>
+#include <zlib.h>
 
 #include "core/error.hpp"
 

@@ -3,9 +3,6 @@
 // at each other, so tiles need no order and results do not depend on them.
 #include "core/executor/cpu_executor.hpp"
 
-#include <omp.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -20,6 +17,9 @@
 #include <thread>
 #include <unordered_map>
 #include <vector>
+
+#include <omp.h>
+#include <unistd.h>
 
 #include "core/error.hpp"
 
@@ -58,7 +58,8 @@ std::string processor_name() {
 }
 
 /// Runs `body(i)` for i in [0, count) on `threads` threads and passes the first exception on.
-/// ThreadSanitizer does not see the synchronization inside libgomp, so its builds use plain threads.
+/// ThreadSanitizer does not see the synchronization inside libgomp, so its builds use plain
+/// threads.
 template <class Body>
 void parallel_for(int threads, std::int64_t count, const Body& body) {
   if (threads == 1 || count <= 1) {
@@ -112,8 +113,7 @@ class CpuExecutorImpl final : public CpuExecutor {
  public:
   CpuExecutorImpl(const CpuOptions& options, const kernels::KernelTables& tables,
                   std::string_view instruction_set)
-      : tables_(tables),
-        threads_(options.threads > 0 ? options.threads : omp_get_num_procs()) {
+      : tables_(tables), threads_(options.threads > 0 ? options.threads : omp_get_num_procs()) {
     openblas_set_num_threads(1);
     device_.kind = "cpu";
     device_.name = processor_name();
@@ -131,7 +131,8 @@ class CpuExecutorImpl final : public CpuExecutor {
     if (bytes > device_.memory_budget || allocated_ > device_.memory_budget - bytes) {
       throw ResourceError("memory budget of " + std::to_string(device_.memory_budget) +
                           " bytes exceeded: " + std::to_string(allocated_) +
-                          " bytes are in use and " + std::to_string(bytes) + " more were asked for");
+                          " bytes are in use and " + std::to_string(bytes) +
+                          " more were asked for");
     }
     void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
     if (memory == nullptr) {
@@ -235,7 +236,8 @@ class CpuExecutorImpl final : public CpuExecutor {
     }
     const std::int64_t slots = first.slots;
     if (slots <= 0) return;
-    const std::int64_t fits = std::max<std::int64_t>(1, static_cast<std::int64_t>(tile_bytes / bytes));
+    const std::int64_t fits =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(tile_bytes / bytes));
     // At least four tiles a thread, so that members that ended early do not leave threads idle.
     const std::int64_t share = std::max<std::int64_t>(1, slots / (std::int64_t{4} * threads_));
     const std::int64_t tile = std::min(fits, share);

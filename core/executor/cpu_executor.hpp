@@ -22,15 +22,15 @@ using SlotOperation = std::function<void(SlotRange)>;
 
 class CpuExecutor : public Executor {
  public:
-  /// What every CPU kernel calls: carries `operation` out for `slots` slots, in parallel, or keeps it
-  /// when a program is being recorded. A slot's result must not depend on how slots are grouped.
+  /// What every CPU kernel calls: carries `operation` out for `slots` slots, in parallel, or keeps
+  /// it when a program is being recorded. A slot's result must not depend on how slots are grouped.
   virtual void for_slots(std::int64_t slots, SlotOperation operation) = 0;
   virtual int threads() const = 0;
 };
 
 struct CpuOptions {
-  int threads = 0;                  ///< 0: one per core this process may use
-  std::size_t memory_budget = 0;    ///< 0: three quarters of the memory available now
+  int threads = 0;                ///< 0: one per core this process may use
+  std::size_t memory_budget = 0;  ///< 0: three quarters of the memory available now
 };
 
 /// `tables` are the CPU kernels (kernels/backends.hpp passes them). BLAS is set to one thread:

@@ -1,11 +1,11 @@
-// Where work happens: a CPU or a CUDA device. An executor owns its device's memory, streams, library
-// handles and workspaces, and is the first argument of every kernel.
+// Where work happens: a CPU or a CUDA device. An executor owns its device's memory, streams,
+// library handles and workspaces, and is the first argument of every kernel.
 //
 // Kernels called on an executor are carried out in order. Between calls the host must not read or
-// write device memory except through the copies below. What is called inside `record` is not carried
-// out but kept as a program, to be run many times without the host: a CUDA graph there, a list of
-// operations here that the CPU runs tile of slots by tile of slots, so that a tile's state stays in
-// cache for a whole burst of steps.
+// write device memory except through the copies below. What is called inside `record` is not
+// carried out but kept as a program, to be run many times without the host: a CUDA graph there, a
+// list of operations here that the CPU runs tile of slots by tile of slots, so that a tile's state
+// stays in cache for a whole burst of steps.
 #pragma once
 
 #include <cstddef>
@@ -22,13 +22,13 @@ struct KernelTables;
 }
 
 struct DeviceDescription {
-  std::string kind;    ///< "cpu", "cuda", "emulated"
-  std::string name;    ///< processor or GPU name
-  std::string driver;  ///< driver and runtime version; empty on a CPU
-  std::string instruction_set;       ///< "avx512", "avx2", "portable"; "sm_90"
-  int compute_units = 1;             ///< threads in use, or multiprocessors
-  std::size_t memory_budget = 0;     ///< bytes that allocations may take in all
-  std::size_t shared_memory = 0;     ///< bytes a block may have; 0 on a CPU
+  std::string kind;               ///< "cpu", "cuda", "emulated"
+  std::string name;               ///< processor or GPU name
+  std::string driver;             ///< driver and runtime version; empty on a CPU
+  std::string instruction_set;    ///< "avx512", "avx2", "portable"; "sm_90"
+  int compute_units = 1;          ///< threads in use, or multiprocessors
+  std::size_t memory_budget = 0;  ///< bytes that allocations may take in all
+  std::size_t shared_memory = 0;  ///< bytes a block may have; 0 on a CPU
 };
 
 /// Work kept by `Executor::record`. Valid as long as its executor and the memory it names.
@@ -104,8 +104,8 @@ class Executor {
   virtual Moment moment() = 0;
   virtual double seconds_between(Moment from, Moment to) = 0;
 
-  /// Names the work that follows, for profilers: NVTX ranges of the calling thread on a GPU, nothing
-  /// on a CPU. Use Range (range.hpp), which ends by itself.
+  /// Names the work that follows, for profilers: NVTX ranges of the calling thread on a GPU,
+  /// nothing on a CPU. Use Range (range.hpp), which ends by itself.
   virtual void push_range(const char* name) = 0;
   virtual void pop_range() noexcept = 0;
 

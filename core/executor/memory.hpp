@@ -19,8 +19,8 @@ class Buffer {
       : executor_(&executor),
         count_(count),
         data_(count == 0 ? nullptr
-                         : static_cast<T*>(executor.allocate(static_cast<std::size_t>(count) *
-                                                             sizeof(T)))) {}
+                         : static_cast<T*>(
+                               executor.allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     Buffer taken(std::move(other));

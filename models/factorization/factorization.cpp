@@ -37,15 +37,15 @@ std::int64_t padded(std::int64_t elements) {
 template <class T>
 struct Layout {
   Shape shape;
-  std::int64_t parameters;        ///< stride of parameters and of gradients
+  std::int64_t parameters;           ///< stride of parameters and of gradients
   std::vector<std::int64_t> prefix;  ///< of P_h = W_h ... W_1, h = 2..L
-  std::int64_t backward;          ///< of each of the two buffers for df/dP_h
-  std::int64_t end;               ///< of W; 0 where P_L or W_1 serves
-  std::int64_t residual;          ///< 0 where the gradient of the only layer serves
-  std::int64_t pair;              ///< of the balance difference
-  std::int64_t spectrum;          ///< doubles of the singular values' workspace
+  std::int64_t backward;             ///< of each of the two buffers for df/dP_h
+  std::int64_t end;                  ///< of W; 0 where P_L or W_1 serves
+  std::int64_t residual;             ///< 0 where the gradient of the only layer serves
+  std::int64_t pair;                 ///< of the balance difference
+  std::int64_t spectrum;             ///< doubles of the singular values' workspace
   std::int64_t problem_target;
-  std::int64_t problem_mask;      ///< bytes
+  std::int64_t problem_mask;  ///< bytes
 
   Layout(const Settings& settings)
       : shape(shape_of(settings)), parameters(padded<T>(shape.parameters())) {
@@ -77,7 +77,8 @@ struct Layout {
     Footprint footprint;
     footprint.bytes_per_slot = static_cast<std::size_t>(elements) * sizeof(T) +
                                static_cast<std::size_t>(spectrum) * sizeof(double) +
-                               sizeof(double) + sizeof(std::int32_t) + (shared_problem ? 0 : problem + sizeof(double));
+                               sizeof(double) + sizeof(std::int32_t) +
+                               (shared_problem ? 0 : problem + sizeof(double));
     footprint.shared_bytes = shared_problem ? problem + sizeof(double) : 0;
     footprint.flops_per_step = shape.flops_per_gradient();
     footprint.parameters = shape.parameters();
@@ -86,8 +87,7 @@ struct Layout {
 };
 
 bool tests_everything(const Settings& settings) {
-  return settings.text("objective.kind") == "full" ||
-         settings.text("objective.test_on") == "all";
+  return settings.text("objective.kind") == "full" || settings.text("objective.test_on") == "all";
 }
 
 template <class T>
@@ -145,13 +145,13 @@ class FactorizationModel final : public Model {
     }
     if (shape.symmetric_model) multiply(keep, flip, prefix(depth), prefix(depth), end());
 
-    kernels::residual<T>(executor_, {.w = end(),
-                                     .target = target(),
-                                     .mask = mask(),
-                                     .observed = true,
-                                     .residual = residual(),
-                                     .half_square = wanted.train_loss ? control.train_loss
-                                                                      : nullptr});
+    kernels::residual<T>(executor_,
+                         {.w = end(),
+                          .target = target(),
+                          .mask = mask(),
+                          .observed = true,
+                          .residual = residual(),
+                          .half_square = wanted.train_loss ? control.train_loss : nullptr});
 
     if (shape.symmetric_model) {
       multiply(keep, keep, residual(), prefix(depth), slope(depth), T(0.5));
@@ -231,8 +231,8 @@ class FactorizationModel final : public Model {
     return matrix(prefix_[i].data(), layout_.shape.layer_rows(h), layout_.shape.sizes.front(),
                   layout_.prefix[i]);
   }
-  /// df/dP_h, (n_h, n_0); neighbouring layers use different buffers. P_1 is W_1, so its slope is the
-  /// gradient itself, and P_L of the asymmetric model is W, so its slope is the residual.
+  /// df/dP_h, (n_h, n_0); neighbouring layers use different buffers. P_1 is W_1, so its slope is
+  /// the gradient itself, and P_L of the asymmetric model is W, so its slope is the residual.
   MatrixBatch<T> slope(std::int64_t h) const {
     if (h == 1) return weight_gradient(1);
     if (h == layout_.shape.layers() && !layout_.shape.symmetric_model) return residual();
@@ -249,12 +249,20 @@ class FactorizationModel final : public Model {
     return matrix(residual_.data(), layout_.shape.rows(), layout_.shape.cols(), layout_.residual);
   }
   MatrixBatch<const T> target() const {
-    return {target_.data(), slots_, layout_.shape.rows(), layout_.shape.cols(),
-            shared_problem_ ? 0 : layout_.problem_target, layout_.shape.cols()};
+    return {target_.data(),
+            slots_,
+            layout_.shape.rows(),
+            layout_.shape.cols(),
+            shared_problem_ ? 0 : layout_.problem_target,
+            layout_.shape.cols()};
   }
   MatrixBatch<const std::uint8_t> mask() const {
-    return {mask_.data(), slots_, layout_.shape.rows(), layout_.shape.cols(),
-            shared_problem_ ? 0 : layout_.problem_mask, layout_.shape.cols()};
+    return {mask_.data(),
+            slots_,
+            layout_.shape.rows(),
+            layout_.shape.cols(),
+            shared_problem_ ? 0 : layout_.problem_mask,
+            layout_.shape.cols()};
   }
 
   void root(std::int64_t count, double* out, std::int64_t stride) {
@@ -268,13 +276,13 @@ class FactorizationModel final : public Model {
   }
 
   void observe_test(const std::string& probe, double* out, std::int64_t stride) {
-    kernels::residual<T>(
-        executor_, {.w = end(),
-                    .target = target(),
-                    .mask = test_everything_ ? MatrixBatch<const std::uint8_t>{} : mask(),
-                    .observed = test_everything_,
-                    .residual = {},
-                    .half_square = test_half_square_.data()});
+    kernels::residual<T>(executor_,
+                         {.w = end(),
+                          .target = target(),
+                          .mask = test_everything_ ? MatrixBatch<const std::uint8_t>{} : mask(),
+                          .observed = test_everything_,
+                          .residual = {},
+                          .half_square = test_half_square_.data()});
     const bool relative = probe == "test_error";
     kernels::combine(executor_, {.slots = slots_,
                                  .count = 1,
@@ -347,8 +355,9 @@ void add_keys(Spec& spec) {
             .when = factorizations});
   spec.add({.path = "model.hidden",
             .type = Type::integer | Type::integers,
-            .doc = "Width of the hidden layers: one for all, or one each, from the input. By default "
-                   "the smaller side of the target.",
+            .doc =
+                "Width of the hidden layers: one for all, or one each, from the input. By default "
+                "the smaller side of the target.",
             .min = 1,
             .max = largest_size,
             .when = factorizations});
@@ -402,8 +411,9 @@ void add_keys(Spec& spec) {
             .when = drawn});
   spec.add({.path = "objective.target.rows",
             .type = Type::integer,
-            .doc = "Rows of the target; for digits, the number of images, taken in an order shuffled "
-                   "by problem.seed.",
+            .doc =
+                "Rows of the target; for digits, the number of images, taken in an order shuffled "
+                "by problem.seed.",
             .min = 1,
             .max = largest_size,
             .when = factorizations});
@@ -463,7 +473,8 @@ void validate(const Settings& settings) {
   if (init == "orthogonal" && !settings.has("init.end_norm")) {
     settings.reject("init.end_norm", "nothing", "||W(0)||_F of an orthogonal start, a number > 0");
   }
-  if (settings.text("objective.target.kind") == "digits" && !settings.has("objective.target.rows")) {
+  if (settings.text("objective.target.kind") == "digits" &&
+      !settings.has("objective.target.rows")) {
     settings.reject("objective.target.rows", "nothing", "the number of images");
   }
   if (settings.boolean("objective.symmetric") && shape.rows() != shape.cols()) {
@@ -488,8 +499,8 @@ void validate(const Settings& settings) {
 
 std::string shape_key(const Settings& settings) {
   const Shape shape = shape_of(settings);
-  std::string key = settings.text("model.kind") + " " + shape.text() + " " +
-                    settings.text("objective.kind");
+  std::string key =
+      settings.text("model.kind") + " " + shape.text() + " " + settings.text("objective.kind");
   if (tests_everything(settings)) key += " all";
   return key;
 }

@@ -1,9 +1,9 @@
 // QR by LAPACK, with the signs that make its Q Haar-distributed.
 #include "models/factorization/haar.hpp"
 
-#include <lapacke.h>
-
 #include <stdexcept>
+
+#include <lapacke.h>
 
 #include "core/random/philox.hpp"
 

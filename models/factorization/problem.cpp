@@ -50,7 +50,8 @@ std::vector<double> low_rank(const Settings& settings, const TargetSize& size, s
 /// N(0, 1) entries; symmetric: (Z + Z^T) / 2.
 std::vector<double> gaussian(const Settings& settings, const TargetSize& size, std::uint64_t seed) {
   std::vector<double> target(at(size.rows * size.cols));
-  for (std::size_t i = 0; i < target.size(); ++i) target[i] = normal_double(seed, stream_entries, i);
+  for (std::size_t i = 0; i < target.size(); ++i)
+    target[i] = normal_double(seed, stream_entries, i);
   if (settings.boolean("objective.symmetric")) {
     for (std::int64_t i = 0; i < size.rows; ++i) {
       for (std::int64_t j = 0; j < i; ++j) {
@@ -107,7 +108,8 @@ std::vector<std::uint8_t> draw_mask(const Settings& settings, const TargetSize& 
     for (std::int64_t j = 0; j < size.cols; ++j) {
       const std::int64_t a = symmetric ? std::max(i, j) : i;  // one draw for a pair
       const std::int64_t b = symmetric ? std::min(i, j) : j;
-      const double u = uniform_double(seed, stream_mask, static_cast<std::uint64_t>(a * size.cols + b));
+      const double u =
+          uniform_double(seed, stream_mask, static_cast<std::uint64_t>(a * size.cols + b));
       mask[at(i * size.cols + j)] = u < observed ? 1 : 0;
     }
   }
@@ -125,10 +127,10 @@ Problem make_problem(const Settings& settings) {
   const auto seed = static_cast<std::uint64_t>(settings.integer("problem.seed"));
   const std::string& kind = settings.text("objective.target.kind");
   if (settings.boolean("objective.symmetric") && size.rows != size.cols) {
-    settings.reject("objective.symmetric",
-                    "true with a target of " + std::to_string(size.rows) + "x" +
-                        std::to_string(size.cols),
-                    "a square target");
+    settings.reject(
+        "objective.symmetric",
+        "true with a target of " + std::to_string(size.rows) + "x" + std::to_string(size.cols),
+        "a square target");
   }
   Problem problem{.rows = size.rows, .cols = size.cols, .target = {}, .mask = {}};
   if (kind == "low_rank") problem.target = low_rank(settings, size, seed);

@@ -16,8 +16,9 @@ struct Problem {
   std::vector<std::uint8_t> mask;
 };
 
-/// Draws or loads the problem of a member: a pure function of problem.seed and the objective's keys.
-/// Throws InputError: data that cannot be read, more images than there are, a mask with no entry.
+/// Draws or loads the problem of a member: a pure function of problem.seed and the objective's
+/// keys. Throws InputError: data that cannot be read, more images than there are, a mask with no
+/// entry.
 Problem make_problem(const Settings& settings);
 
 /// Everything that `make_problem` reads, as one text: members with equal keys share a problem.

@@ -71,8 +71,8 @@ Shape shape_of(const Settings& settings) {
   shape.symmetric_model = settings.text("model.kind") == "symmetric";
   const TargetSize target = target_size(settings);
   if (shape.symmetric_model && target.rows != target.cols) {
-    settings.reject("model.kind", "\"symmetric\" with a target of " +
-                                      size_text(target.rows, target.cols),
+    settings.reject("model.kind",
+                    "\"symmetric\" with a target of " + size_text(target.rows, target.cols),
                     "a square target");
   }
 
@@ -122,9 +122,9 @@ Shape shape_of(const Settings& settings) {
   const auto wanted = static_cast<std::size_t>(shape.symmetric_model ? layers : layers - 1);
   if (hidden.size() == 1) hidden.assign(wanted, hidden.front());
   if (hidden.size() != wanted) {
-    settings.reject("model.hidden", std::to_string(hidden.size()) + " widths " + list_text(hidden),
-                    std::to_string(wanted) + " for depth " + std::to_string(depth) +
-                        " (or one width for all)");
+    settings.reject(
+        "model.hidden", std::to_string(hidden.size()) + " widths " + list_text(hidden),
+        std::to_string(wanted) + " for depth " + std::to_string(depth) + " (or one width for all)");
   }
   if (!shape.symmetric_model) shape.sizes.push_back(target.cols);
   shape.sizes.insert(shape.sizes.end(), hidden.begin(), hidden.end());

@@ -1,11 +1,11 @@
 // Draws starts on the host, so that every device begins from the same bits.
 #include "models/factorization/start.hpp"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 #include <string>
+
+#include <cblas.h>
 
 #include "core/random/philox.hpp"
 #include "models/factorization/haar.hpp"
@@ -96,8 +96,8 @@ std::vector<double> orthogonal(const Settings& settings, const Shape& shape, std
     std::vector<double> output = frame(h);
     std::vector<double> scaled = output;
     for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= spectrum[i % at(rank)];
-    const auto layer = product(scaled.data(), input.data(), shape.layer_rows(h),
-                               shape.layer_cols(h), rank, true);
+    const auto layer =
+        product(scaled.data(), input.data(), shape.layer_rows(h), shape.layer_cols(h), rank, true);
     std::copy(layer.begin(), layer.end(), layers.begin() + shape.layer_offset(h));
     input = std::move(output);
   }
@@ -139,8 +139,9 @@ void validate_start(const Settings& settings, const Shape& shape) {
     if (stddev) {
       const std::size_t count = settings.numbers("init.stddev").size();
       if (count != 1 && count != at(shape.layers())) {
-        settings.reject("init.stddev", std::to_string(count) + " values",
-                        "one, or one for each of the " + std::to_string(shape.layers()) + " layers");
+        settings.reject(
+            "init.stddev", std::to_string(count) + " values",
+            "one, or one for each of the " + std::to_string(shape.layers()) + " layers");
       }
     }
   }

@@ -1,4 +1,5 @@
-// Places the arrays of StepControl one after another: eight-byte elements first, then four-byte ones.
+// Places the arrays of StepControl one after another: eight-byte elements first, then four-byte
+// ones.
 #include "models/training/control_block.hpp"
 
 #include <cstring>
@@ -8,15 +9,29 @@
 namespace manyfold {
 namespace {
 
-enum Wide { step, time, train_loss, grad_norm2, step_size, finite_step, finite_train_loss,
-            finite_grad_norm, max_steps, stop_train_loss, stop_grad_norm, stop_divergence, wides };
+enum Wide {
+  step,
+  time,
+  train_loss,
+  grad_norm2,
+  step_size,
+  finite_step,
+  finite_train_loss,
+  finite_grad_norm,
+  max_steps,
+  stop_train_loss,
+  stop_grad_norm,
+  stop_divergence,
+  wides
+};
 enum Narrow { active, reason, narrows };
 
 std::size_t wide_offset(Wide field, std::int64_t slots) {
   return static_cast<std::size_t>(field) * static_cast<std::size_t>(slots) * 8;
 }
 std::size_t narrow_offset(Narrow field, std::int64_t slots) {
-  return wide_offset(wides, slots) + static_cast<std::size_t>(field) * static_cast<std::size_t>(slots) * 4;
+  return wide_offset(wides, slots) +
+         static_cast<std::size_t>(field) * static_cast<std::size_t>(slots) * 4;
 }
 
 template <class T>
@@ -33,8 +48,7 @@ const T* place(const std::byte* base, std::size_t offset) {
 std::size_t ControlBlock::bytes_per_slot() { return wides * 8 + narrows * 4; }
 
 ControlBlock::ControlBlock(Executor& executor, std::int64_t slots)
-    : slots_(slots),
-      block_(executor, slots * static_cast<std::int64_t>(bytes_per_slot())) {}
+    : slots_(slots), block_(executor, slots * static_cast<std::int64_t>(bytes_per_slot())) {}
 
 void ControlBlock::load(std::span<const Settings> members) {
   std::vector<std::byte> host(block_.bytes());

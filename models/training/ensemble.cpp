@@ -1,8 +1,8 @@
 // Records a family's programs once and replays them.
 //
 // A checked step evaluates the gradient with loss and norm, ends members whose stop condition holds
-// at that state, lets running and event probes look, then moves the others; a plain step only moves.
-// Checks fall on multiples of check_every, so they look at step 0 first.
+// at that state, lets running and event probes look, then moves the others; a plain step only
+// moves. Checks fall on multiples of check_every, so they look at step 0 first.
 #include "models/training/ensemble.hpp"
 
 #include <algorithm>
@@ -182,7 +182,8 @@ void Ensemble::load(std::span<const Settings> members) {
   control_.load(members);
   if (watch_width_ > 0) {
     constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
-    watch_state_.upload(std::vector<double>(static_cast<std::size_t>(watch_state_.size()), nothing));
+    watch_state_.upload(
+        std::vector<double>(static_cast<std::size_t>(watch_state_.size()), nothing));
   }
 }
 
@@ -235,7 +236,9 @@ ControlView Ensemble::control(const Look& look) const {
 }
 
 const double* Ensemble::values(const Look& look, int cadence) const {
-  return samples_[static_cast<std::size_t>(cadence)].host[static_cast<std::size_t>(look.buffer)].data();
+  return samples_[static_cast<std::size_t>(cadence)]
+      .host[static_cast<std::size_t>(look.buffer)]
+      .data();
 }
 
 std::span<const Ensemble::Place> Ensemble::places(int cadence) const {

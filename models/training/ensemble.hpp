@@ -1,5 +1,5 @@
-// A family living on a device in S slots: model, optimizer, stepping state and the recorded programs
-// that step and observe it. All slots are at one step; members that ended are frozen.
+// A family living on a device in S slots: model, optimizer, stepping state and the recorded
+// programs that step and observe it. All slots are at one step; members that ended are frozen.
 #pragma once
 
 #include <array>
@@ -48,8 +48,8 @@ class Ensemble {
 
   /// One probe's place among a cadence's values, or one watch's among the watched values.
   struct Place {
-    int probe = 0;  ///< index into ProbePlan::probes
-    int watch = -1; ///< index into its watches; -1 in a cadence
+    int probe = 0;   ///< index into ProbePlan::probes
+    int watch = -1;  ///< index into its watches; -1 in a cadence
     std::int64_t offset = 0;
     std::int64_t extent = 1;
   };

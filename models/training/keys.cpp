@@ -72,17 +72,19 @@ void add_stop_keys(Spec& spec) {
             .min = 0});
   spec.add({.path = "stop.divergence",
             .type = Type::number,
-            .doc = "A member has diverged when its train loss is above this. Without it only values "
-                   "that are not finite count.",
+            .doc =
+                "A member has diverged when its train loss is above this. Without it only values "
+                "that are not finite count.",
             .min = 0,
             .min_exclusive = true});
-  spec.add({.path = "stop.check_every",
-            .type = Type::integer,
-            .doc = "Steps between two looks at the stop conditions and at running and event probes.",
-            .default_value = std::int64_t{10},
-            .min = 1,
-            .max = 1e9,
-            .sweepable = false});
+  spec.add(
+      {.path = "stop.check_every",
+       .type = Type::integer,
+       .doc = "Steps between two looks at the stop conditions and at running and event probes.",
+       .default_value = std::int64_t{10},
+       .min = 1,
+       .max = 1e9,
+       .sweepable = false});
 }
 
 }  // namespace
@@ -108,8 +110,9 @@ const Spec& experiment_spec() {
     add_general_keys(all);
     KeySpec kind{.path = "model.kind",
                  .type = Type::text,
-                 .doc = "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
-                        "P = W_k ... W_1, with the gradient of f / 2.",
+                 .doc =
+                     "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
+                     "P = W_k ... W_1, with the gradient of f / 2.",
                  .required = true};
     for (const ModelKind& model : model_kinds()) {
       kind.choices.insert(kind.choices.end(), model.names.begin(), model.names.end());

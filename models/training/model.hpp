@@ -1,6 +1,6 @@
-// What training asks of a model: the parameters of a family's members side by side on a device, their
-// gradient, and what can be observed of them. One entry per kind of model (`ModelKind`) tells the
-// rest of the program its keys, shapes, probes and memory before anything is allocated.
+// What training asks of a model: the parameters of a family's members side by side on a device,
+// their gradient, and what can be observed of them. One entry per kind of model (`ModelKind`) tells
+// the rest of the program its keys, shapes, probes and memory before anything is allocated.
 #pragma once
 
 #include <cstddef>
@@ -43,10 +43,10 @@ using AnyParameters = std::variant<Parameters<float>, Parameters<double>>;
 
 /// Memory and work of a family, known from its shape alone.
 struct Footprint {
-  std::size_t bytes_per_slot = 0;   ///< everything the model allocates for one more slot
-  std::size_t shared_bytes = 0;     ///< once per family
-  double flops_per_step = 0;        ///< multiplications and additions of one gradient, one member
-  std::int64_t parameters = 0;      ///< per member
+  std::size_t bytes_per_slot = 0;  ///< everything the model allocates for one more slot
+  std::size_t shared_bytes = 0;    ///< once per family
+  double flops_per_step = 0;       ///< multiplications and additions of one gradient, one member
+  std::int64_t parameters = 0;     ///< per member
 };
 
 class Model {
@@ -65,8 +65,8 @@ class Model {
   };
   virtual void evaluate(const kernels::StepControl& control, Wanted wanted) = 0;
 
-  /// Values of one probe at the parameters that `evaluate` saw last: extents(probe) doubles per slot,
-  /// slots `stride` apart. Kernels only.
+  /// Values of one probe at the parameters that `evaluate` saw last: extents(probe) doubles per
+  /// slot, slots `stride` apart. Kernels only.
   virtual void observe(const std::string& probe, std::int64_t count, double* out,
                        std::int64_t stride) = 0;
 };
@@ -75,8 +75,8 @@ struct ModelKind {
   std::vector<std::string> names;  ///< values of model.kind
   void (*add_keys)(Spec&);
   std::span<const ProbeKind> (*probes)();
-  /// Rejects what the keys' own ranges cannot: shapes that do not multiply, a probe that has nothing
-  /// to look at. Throws InputError.
+  /// Rejects what the keys' own ranges cannot: shapes that do not multiply, a probe that has
+  /// nothing to look at. Throws InputError.
   void (*validate)(const Settings&);
   /// Members with equal keys share kernels and a memory layout: shapes, objective, start.
   std::string (*shape_key)(const Settings&);

@@ -1,5 +1,5 @@
-// Optimizers: what turns a gradient into a step. One file each in optimizers/; to add one, write its
-// file and name it in optimizer.cpp.
+// Optimizers: what turns a gradient into a step. One file each in optimizers/; to add one, write
+// its file and name it in optimizer.cpp.
 #pragma once
 
 #include <memory>

@@ -1,13 +1,13 @@
 // Groups members into families, checks each, and lays the record out.
 #include "models/training/plan.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
+
+#include <fmt/format.h>
 
 #include "core/error.hpp"
 #include "models/training/ensemble.hpp"
@@ -48,7 +48,8 @@ CoordinateLayout coordinate(const SweptKey& key, const Spec& spec) {
     return values;
   };
   if (integers) {
-    layout.values = gather(std::int64_t{0}, [](const Value& v) { return std::get<std::int64_t>(v); });
+    layout.values =
+        gather(std::int64_t{0}, [](const Value& v) { return std::get<std::int64_t>(v); });
   } else if (numbers) {
     layout.values = gather(std::numeric_limits<double>::quiet_NaN(), [](const Value& v) {
       const auto* whole = std::get_if<std::int64_t>(&v);
@@ -121,9 +122,9 @@ class Planner {
     const std::size_t one = family.footprint.bytes_per_slot;
     const std::size_t shared = family.footprint.shared_bytes;
     if (shared > budget || one > budget - shared) {
-      throw ResourceError(fmt::format(
-          "one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
-          family.description, one + shared, device_.name, budget));
+      throw ResourceError(
+          fmt::format("one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
+                      family.description, one + shared, device_.name, budget));
     }
     const auto fits = static_cast<std::int64_t>((budget - shared) / one);
     const auto members = static_cast<std::int64_t>(family.members.size());
@@ -144,10 +145,10 @@ class Planner {
     for (const Cadence& cadence : plan_.probes.cadences) {
       constexpr std::int64_t most_samples = 100'000'000;
       if (cadence.count(ends) > most_samples) {
-        throw InputError(fmt::format(
-            "probes: the cadence {} has {} samples a member: expected at most {}",
-            cadence.name.empty() ? std::string("of the first probe") : cadence.name,
-            cadence.count(ends), most_samples));
+        throw InputError(
+            fmt::format("probes: the cadence {} has {} samples a member: expected at most {}",
+                        cadence.name.empty() ? std::string("of the first probe") : cadence.name,
+                        cadence.count(ends), most_samples));
       }
       layout.cadences.push_back({cadence.name, cadence.steps(ends)});
     }
@@ -172,10 +173,9 @@ class Planner {
           variable.long_name = fmt::format("{} of {} over the run", maximum ? "maximum" : "minimum",
                                            probe.kind.long_name);
         } else {
-          variable.long_name =
-              fmt::format("first step at which {} is {} {}", probe.kind.long_name,
-                          watch.kind == Watch::Kind::first_below ? "below" : "above",
-                          watch.threshold);
+          variable.long_name = fmt::format(
+              "first step at which {} is {} {}", probe.kind.long_name,
+              watch.kind == Watch::Kind::first_below ? "below" : "above", watch.threshold);
         }
         variable.comment = fmt::format("{}; looked at every {} steps and at the end",
                                        probe.kind.comment, plan_.check_every);

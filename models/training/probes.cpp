@@ -1,16 +1,18 @@
 // From [cadences] and [probes] to what is sampled when.
 #include "models/training/probes.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <variant>
 
+#include <fmt/format.h>
+
 namespace manyfold {
 namespace {
 
-std::string path(const std::string& probe, const char* key) { return "probes." + probe + "." + key; }
+std::string path(const std::string& probe, const char* key) {
+  return "probes." + probe + "." + key;
+}
 
 /// Keys that say when, under `table` ("probes.balance", "cadences.*").
 void add_cadence_keys(Spec& spec, const std::string& table, bool may_name_a_cadence) {
@@ -182,18 +184,22 @@ void add_probe_keys(Spec& spec) {
   auto add_kind = [&](const ProbeKind& kind, std::vector<Condition> when) {
     const std::string table = "probes." + kind.name;
     add_cadence_keys(spec, table, true);
-    spec.add({.path = table + ".running",
-              .type = Type::text,
-              .doc = "Keeps the running maximum or minimum, looked at every stop.check_every steps: "
-                     "the record's max_" + kind.name + " or min_" + kind.name + ".",
-              .choices = {"max", "min"},
-              .sweepable = false});
+    spec.add(
+        {.path = table + ".running",
+         .type = Type::text,
+         .doc = "Keeps the running maximum or minimum, looked at every stop.check_every steps: "
+                "the record's max_" +
+                kind.name + " or min_" + kind.name + ".",
+         .choices = {"max", "min"},
+         .sweepable = false});
     for (const char* word : {"below", "above"}) {
-      spec.add({.path = table + ".first_" + word,
-                .type = Type::number,
-                .doc = fmt::format("Records the first step, looked at every stop.check_every steps, "
-                                   "at which the value is {} this one.", word),
-                .sweepable = false});
+      spec.add(
+          {.path = table + ".first_" + word,
+           .type = Type::number,
+           .doc = fmt::format("Records the first step, looked at every stop.check_every steps, "
+                              "at which the value is {} this one.",
+                              word),
+           .sweepable = false});
     }
     for (KeySpec key : kind.keys) {
       key.path = table + "." + key.path;

@@ -2,14 +2,14 @@
 // queued, then the steps to the next look, and only then does the host read the look before.
 #include "models/training/trainer.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "core/executor/range.hpp"
 #include "models/training/ensemble.hpp"
@@ -30,12 +30,18 @@ struct Ending {
 };
 Ending ending(std::int32_t reason) {
   switch (static_cast<kernels::StopReason>(reason)) {
-    case kernels::StopReason::steps: return {MemberStatus::finished, "steps"};
-    case kernels::StopReason::train_loss: return {MemberStatus::converged, "train_loss"};
-    case kernels::StopReason::grad_norm: return {MemberStatus::converged, "grad_norm"};
-    case kernels::StopReason::non_finite: return {MemberStatus::diverged, "not finite"};
-    case kernels::StopReason::divergence: return {MemberStatus::diverged, "above stop.divergence"};
-    case kernels::StopReason::none: break;
+    case kernels::StopReason::steps:
+      return {MemberStatus::finished, "steps"};
+    case kernels::StopReason::train_loss:
+      return {MemberStatus::converged, "train_loss"};
+    case kernels::StopReason::grad_norm:
+      return {MemberStatus::converged, "grad_norm"};
+    case kernels::StopReason::non_finite:
+      return {MemberStatus::diverged, "not finite"};
+    case kernels::StopReason::divergence:
+      return {MemberStatus::diverged, "above stop.divergence"};
+    case kernels::StopReason::none:
+      break;
   }
   return {MemberStatus::interrupted, "interrupted"};
 }
@@ -50,8 +56,8 @@ class Heartbeat {
     constexpr double target = 0.2;
     if (steps_taken < steps_) return;  // a sample came first: says nothing about a full stretch
     const double wanted = static_cast<double>(steps_taken) * target / std::max(seconds, 1e-6);
-    const double bounded = std::clamp(wanted, 0.5 * static_cast<double>(steps_),
-                                      4.0 * static_cast<double>(steps_));
+    const double bounded =
+        std::clamp(wanted, 0.5 * static_cast<double>(steps_), 4.0 * static_cast<double>(steps_));
     steps_ = std::max(granule_, static_cast<std::int64_t>(bounded) / granule_ * granule_);
   }
 
@@ -114,16 +120,17 @@ class Run {
     Ensemble ensemble(context_.executor, example, family, plan_.probes, plan_.check_every);
     for (std::int64_t wave = 0; wave < family.waves && !stopping(); ++wave) {
       const auto begin = static_cast<std::size_t>(wave * family.slots);
-      const auto end = std::min(family.members.size(), begin + static_cast<std::size_t>(family.slots));
+      const auto end =
+          std::min(family.members.size(), begin + static_cast<std::size_t>(family.slots));
       const std::span members = std::span(family.members).subspan(begin, end - begin);
       progress_.phase = fmt::format("family {}/{}", index + 1, plan_.families.size());
       if (family.waves > 1) progress_.phase += fmt::format(", wave {}/{}", wave + 1, family.waves);
-      context_.events.info("wave_started",
-                           fmt::format("{}: {} members, {} slots", family.description,
-                                       members.size(), family.slots),
-                           {{"family", family.description},
-                            {"wave", wave},
-                            {"members", static_cast<std::int64_t>(members.size())}});
+      context_.events.info(
+          "wave_started",
+          fmt::format("{}: {} members, {} slots", family.description, members.size(), family.slots),
+          {{"family", family.description},
+           {"wave", wave},
+           {"members", static_cast<std::int64_t>(members.size())}});
       run_wave(ensemble, members);
     }
   }
@@ -254,7 +261,8 @@ class Run {
     progress();
   }
 
-  /// All members ended before the next samples were due: those samples show the members' last states.
+  /// All members ended before the next samples were due: those samples show the members' last
+  /// states.
   void take_ends(Wave& wave) {
     std::vector<int> due;
     for (std::size_t c = 0; c < wave.next.size(); ++c) {
@@ -299,12 +307,12 @@ class Run {
               std::span<const std::int64_t> numbers, std::span<const double> block) {
     const auto& kind = plan_.probes.probes[static_cast<std::size_t>(place.probe)].kind;
     const std::array extents{place.extent};
-    context_.log.append(SampleBlock{
-        .variable = variable,
-        .sample = sample,
-        .members = numbers,
-        .extents = std::span(extents).first(kind.extent.empty() ? 0 : 1),
-        .values = block});
+    context_.log.append(
+        SampleBlock{.variable = variable,
+                    .sample = sample,
+                    .members = numbers,
+                    .extents = std::span(extents).first(kind.extent.empty() ? 0 : 1),
+                    .values = block});
   }
 
   /// What is known once a member: watches and last finite values.
@@ -315,7 +323,8 @@ class Run {
     for (const Ensemble::Place& place : wave.ensemble.watched_places()) {
       block.clear();
       for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
-        const auto from = watched.begin() + static_cast<std::ptrdiff_t>(slot * width) + place.offset;
+        const auto from =
+            watched.begin() + static_cast<std::ptrdiff_t>(slot * width) + place.offset;
         block.insert(block.end(), from, from + place.extent);
       }
       append(variables_[static_cast<std::size_t>(place.probe)]

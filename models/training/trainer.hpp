@@ -1,4 +1,5 @@
-// Runs a planned experiment on a device and writes its samples: family after family, wave after wave.
+// Runs a planned experiment on a device and writes its samples: family after family, wave after
+// wave.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,7 @@ inline constexpr std::int64_t trajectory_version = 1;
 /// Where the time of a run went, in seconds. Stepping and probes are the device's; recording is the
 /// host's and runs beside them on a GPU; idle is what the device did not do.
 struct Profile {
-  double load = 0;    ///< drawing starts and filling slots
+  double load = 0;  ///< drawing starts and filling slots
   double step = 0;
   double probes = 0;
   double record = 0;
@@ -47,6 +48,7 @@ struct RunContext {
 
 /// Carries the plan out. Members that ended are in the log when this returns or throws; on `stop`
 /// those that were stepping end as `interrupted`, the others stay `pending`.
-RunSummary run_experiment(const Experiment& experiment, const Plan& plan, const RunContext& context);
+RunSummary run_experiment(const Experiment& experiment, const Plan& plan,
+                          const RunContext& context);
 
 }  // namespace manyfold

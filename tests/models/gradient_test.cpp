@@ -23,7 +23,8 @@ class Bench {
       : executor_(executor),
         experiment_(Experiment::parse(toml, "test.toml", {}, experiment_spec())),
         control_(executor, slots),
-        model_(model_kind(experiment_.member(0)).make(executor, experiment_.member(0), slots, true)) {
+        model_(
+            model_kind(experiment_.member(0)).make(executor, experiment_.member(0), slots, true)) {
     const std::vector<Settings> members(static_cast<std::size_t>(slots), experiment_.member(0));
     control_.load(members);
     model_->load(members);
@@ -69,19 +70,22 @@ std::vector<GradientCase> cases() {
   const std::vector<std::pair<std::string, std::string>> objectives{
       {"full",
        "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", rows = 5, cols = 4 }\n"},
-      {"masked", "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
-                 "target = { kind = \"gaussian\", rows = 5, cols = 4 }\n"}};
+      {"masked",
+       "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
+       "target = { kind = \"gaussian\", rows = 5, cols = 4 }\n"}};
   const std::vector<std::pair<std::string, std::string>> square{
       {"full", "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", size = 5 }\n"},
-      {"masked", "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
-                 "target = { kind = \"gaussian\", size = 5 }\n"}};
+      {"masked",
+       "[objective]\nkind = \"completion\"\nobserved = 0.6\n"
+       "target = { kind = \"gaussian\", size = 5 }\n"}};
   std::vector<GradientCase> all;
   for (const auto& [name, objective] : objectives) {
     for (int depth = 1; depth <= 5; ++depth) {
       std::string sizes = "4";
       for (int h = 1; h < depth; ++h) sizes += ", " + std::to_string(2 + (h * 3) % 5);
       all.push_back({"deep_linear_" + name + "_depth_" + std::to_string(depth),
-                     "[model]\nkind = \"deep_linear\"\nsizes = [" + sizes + ", 5]\n", objective, 1});
+                     "[model]\nkind = \"deep_linear\"\nsizes = [" + sizes + ", 5]\n", objective,
+                     1});
     }
   }
   for (const auto& [name, objective] : square) {
@@ -119,8 +123,7 @@ TEST_P(GradientOnDevice, EqualsCentralDifferences) {
     double difference2 = 0;
     double norm2 = 0;
     for (std::int64_t i = 0; i < count; ++i) {
-      const double central =
-          one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
+      const double central = one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
       const double g = gradient[static_cast<std::size_t>(i)];
       difference2 += (central - g) * (central - g);
       norm2 += g * g;
@@ -139,8 +142,8 @@ TEST_P(GradientOnDevice, EqualsAValueWorkedOutByHand) {
       "[model]\nkind = \"deep_linear\"\nsizes = [2, 2, 1]\n",
       "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", rows = 1, cols = 2 }\n");
   Bench bench(*device, toml, 2);
-  // The target is drawn: find it from the residual of W = 0, whose gradient in W_2 = (1, 0), W_1 = 0
-  // is dW_1 = W_2^T (0 - M) = (-M; 0).
+  // The target is drawn: find it from the residual of W = 0, whose gradient in W_2 = (1, 0), W_1 =
+  // 0 is dW_1 = W_2^T (0 - M) = (-M; 0).
   bench.set_parameters(0, {0, 0, 0, 0, 1, 0});
   bench.evaluate();
   const double m1 = -bench.gradient(0)[0];

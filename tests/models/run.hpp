@@ -1,8 +1,6 @@
 // Runs an experiment written in a test and reads back what it recorded.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +12,8 @@
 #include <string>
 #include <tuple>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "core/record/sample_log.hpp"
 #include "core/sweep/experiment.hpp"
@@ -145,9 +145,9 @@ class OnDevice : public ::testing::TestWithParam<TestDevice> {
   }
 };
 
-#define MANYFOLD_ON_ALL_DEVICES(suite)                                                     \
-  INSTANTIATE_TEST_SUITE_P(Devices, suite,                                                 \
-                           ::testing::ValuesIn(::manyfold::testing::test_devices()),       \
+#define MANYFOLD_ON_ALL_DEVICES(suite)                                               \
+  INSTANTIATE_TEST_SUITE_P(Devices, suite,                                           \
+                           ::testing::ValuesIn(::manyfold::testing::test_devices()), \
                            [](const auto& one) { return one.param.name; })
 
 }  // namespace manyfold::testing

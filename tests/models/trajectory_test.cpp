@@ -1,10 +1,10 @@
-// Trajectories: closed forms, what one member may do to another, what packing and threads may do, and
-// the promises of the record about ends and samples.
-#include <fmt/format.h>
-
+// Trajectories: closed forms, what one member may do to another, what packing and threads may do,
+// and the promises of the record about ends and samples.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+
+#include <fmt/format.h>
 
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"
@@ -92,7 +92,8 @@ time = {{ every = {} }}
   };
   const double coarse = largest_distance(4e-3);
   const double fine = largest_distance(2e-3);
-  EXPECT_LT(coarse, 30 * 4e-3);  // Euler's constant here: mu^2 t log(1/alpha) / 2 at the steepest point
+  EXPECT_LT(coarse,
+            30 * 4e-3);  // Euler's constant here: mu^2 t log(1/alpha) / 2 at the steepest point
   EXPECT_NEAR(coarse / fine, 2.0, 0.2);
   EXPECT_GT(fine, 0.0);
 }
@@ -168,8 +169,8 @@ TEST_P(TrajectoryOnDevice, AMemberStopsWhereItsConditionHolds) {
   EXPECT_EQ(flat.ends.at(0).end_step, first);
   EXPECT_EQ(flat.ends.at(0).end_reason, "grad_norm");
 
-  const Results high = run(completion, *device,
-                           {"stop.divergence=1.0", "optimizer.learning_rate=0.01"});
+  const Results high =
+      run(completion, *device, {"stop.divergence=1.0", "optimizer.learning_rate=0.01"});
   EXPECT_EQ(high.ends.at(0).status, MemberStatus::diverged);
   EXPECT_EQ(high.ends.at(0).end_reason, "above stop.divergence");
   EXPECT_EQ(high.ends.at(0).end_step, 0);
@@ -177,8 +178,8 @@ TEST_P(TrajectoryOnDevice, AMemberStopsWhereItsConditionHolds) {
 
 TEST_P(TrajectoryOnDevice, MembersOfOneWaveEndAtDifferentSteps) {
   const auto device = executor();
-  const Results results = run(completion, *device,
-                              {"sweep.\"stop.steps\"=[1, 49, 50, 51, 120, 300]"});
+  const Results results =
+      run(completion, *device, {"sweep.\"stop.steps\"=[1, 49, 50, 51, 120, 300]"});
   const Results alone = run(completion, *device, {"stop.steps=120"});
   for (std::int64_t m = 0; m < 6; ++m) {
     const std::vector<std::int64_t> steps{1, 49, 50, 51, 120, 300};
@@ -225,8 +226,9 @@ TEST_P(TrajectoryOnDevice, WatchesSeeWhatDenseSamplesSee) {
 
 TEST_P(TrajectoryOnDevice, ProbesAgreeWithEachOther) {
   const auto device = executor();
-  const Results results = run(completion, *device, {"probes.singular_values.steps=[0, 50, 100, 300]",
-                                                    "probes.end_norm.every=50"});
+  const Results results =
+      run(completion, *device,
+          {"probes.singular_values.steps=[0, 50, 100, 300]", "probes.end_norm.every=50"});
   const auto& listed = results.layout.cadences[2].steps;
   ASSERT_EQ(listed, (std::vector<std::int64_t>{0, 50, 100, 300}));
   for (const auto& [sample, every_sample] : {std::pair{0, 0}, {1, 1}, {2, 2}, {3, 6}}) {
@@ -278,8 +280,8 @@ TEST_P(TrajectoryOnDevice, SinglePrecisionStaysNearDouble) {
 MANYFOLD_ON_ALL_DEVICES(TrajectoryOnDevice);
 
 // DESIGN promises this of paths without a BLAS, and the CPU's batched path has none below its
-// crossover: a member's values are bitwise the same alone, among 500, in waves, and on any number of
-// threads.
+// crossover: a member's values are bitwise the same alone, among 500, in waves, and on any number
+// of threads.
 TEST(TrajectoryOnCpu, PackingAndThreadsChangeNoBit) {
   const std::string many = "sweep.seed={range=[0,500]}";
   const std::string short_run = "stop.steps=60";

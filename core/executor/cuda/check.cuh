@@ -2,11 +2,11 @@
 // on standard error.
 #pragma once
 
-#include <cublas_v2.h>
-#include <cuda_runtime.h>
-
 #include <cstdio>
 #include <string>
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
 
 #include "core/error.hpp"
 

@@ -1,23 +1,24 @@
 // The CUDA executor. Work goes to one stream; copies out go to a second one behind events, so that
 // stepping never waits for them. `record` captures the first stream into a graph.
-#include "core/executor/cuda/cuda_executor.cuh"
-
-#include <nvtx3/nvToolsExt.h>
-
 #include <array>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include <nvtx3/nvToolsExt.h>
+
 #include "core/executor/cuda/check.cuh"
+#include "core/executor/cuda/cuda_executor.cuh"
 
 namespace manyfold {
 namespace {
 
 class Stream {
  public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
+  Stream() {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+  }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   ~Stream() { complain(cudaStreamDestroy(stream_), "destroying a stream"); }
@@ -96,7 +97,8 @@ class CudaProgram : public Program {
 class CudaExecutorImpl final : public CudaExecutor {
  public:
   CudaExecutorImpl(int device, std::size_t memory_budget, const kernels::KernelTables& tables)
-      : tables_(tables), device_index_((check(cudaSetDevice(device), "choosing the device"), device)) {
+      : tables_(tables),
+        device_index_((check(cudaSetDevice(device), "choosing the device"), device)) {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
     int driver = 0;
@@ -114,8 +116,7 @@ class CudaExecutorImpl final : public CudaExecutor {
     description_.kind = "cuda";
 #endif
     description_.name = properties.name;
-    description_.driver =
-        "driver " + version_text(driver) + ", runtime " + version_text(runtime);
+    description_.driver = "driver " + version_text(driver) + ", runtime " + version_text(runtime);
     description_.instruction_set =
         "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
     description_.compute_units = multiprocessors_;
@@ -143,7 +144,8 @@ class CudaExecutorImpl final : public CudaExecutor {
     if (bytes > description_.memory_budget || allocated_ > description_.memory_budget - bytes) {
       throw ResourceError("memory budget of " + std::to_string(description_.memory_budget) +
                           " bytes exceeded: " + std::to_string(allocated_) +
-                          " bytes are in use and " + std::to_string(bytes) + " more were asked for");
+                          " bytes are in use and " + std::to_string(bytes) +
+                          " more were asked for");
     }
     void* memory = nullptr;
     check(cudaMalloc(&memory, bytes), "allocating device memory");
@@ -210,7 +212,8 @@ class CudaExecutorImpl final : public CudaExecutor {
   }
   void hold_for(Ticket ticket) override {
     if (Staging* staging = find(ticket)) {
-      check(cudaStreamWaitEvent(work_.get(), staging->copied.get(), 0), "ordering work after a copy");
+      check(cudaStreamWaitEvent(work_.get(), staging->copied.get(), 0),
+            "ordering work after a copy");
     }
   }
 
@@ -281,8 +284,8 @@ class CudaExecutorImpl final : public CudaExecutor {
     return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
   }
 
-  /// nullptr for tickets so old that their events serve a later copy: those copies are done, because
-  /// stage_out waited for them.
+  /// nullptr for tickets so old that their events serve a later copy: those copies are done,
+  /// because stage_out waited for them.
   Staging* find(Ticket ticket) {
     Staging& staging = stagings_[ticket.number % stagings_.size()];
     return staging.used && staging.number == ticket.number ? &staging : nullptr;

@@ -2,11 +2,11 @@
 // For .cu files only; compiled a second time by the host compiler against the emulation.
 #pragma once
 
-#include <cublas_v2.h>
-#include <cuda_runtime.h>
-
 #include <memory>
 #include <string>
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
 
 #include "core/executor/executor.hpp"
 

@@ -2,10 +2,10 @@
 // source runs on a GPU and under emulation.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <cstddef>
 #include <utility>
+
+#include <cuda_runtime.h>
 
 #include "core/executor/cuda/check.cuh"
 #include "core/executor/cuda/cuda_executor.cuh"

@@ -1,6 +1,7 @@
-// RMS-scaled gradient descent (Li, Luo, Lyu 2021, appendix B): gradient descent whose step is divided
-// by a running root mean square of the whole gradient, one scalar a member, so that direction is
-// kept and only time is rescaled. The continuous time of a run is the sum of its steps.
+// RMS-scaled gradient descent (Li, Luo, Lyu 2021, appendix B): gradient descent whose step is
+// divided by a running root mean square of the whole gradient, one scalar a member, so that
+// direction is kept and only time is rescaled. The continuous time of a run is the sum of its
+// steps.
 #include "kernels/stepping.hpp"
 #include "models/training/optimizer.hpp"
 

@@ -104,7 +104,9 @@ std::string reference_text(const Spec& spec, std::string_view path) {
     const bool below = path.empty() || key.path == path ||
                        (key.path.size() > path.size() && key.path.starts_with(path) &&
                         key.path[path.size()] == '.');
-    if (below) text += (text.empty() ? "" : "\n") + key_text(spec, key);
+    if (!below) continue;
+    if (!text.empty()) text += '\n';
+    text += key_text(spec, key);
   }
   if (text.empty()) throw InputError(fmt::format("{}: {}", path, unknown_text(spec, path)));
   return text;

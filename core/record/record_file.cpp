@@ -37,22 +37,21 @@ constexpr std::int64_t contiguous_values = 512;
 class NetcdfError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
-  int full = 0;  ///< the errno of a file that cannot grow, once that is known
 };
 
 void require(int status) {
   if (status != NC_NOERR) throw NetcdfError(nc_strerror(status));
 }
 
-/// The errno of a file system that takes no more bytes for this file, else 0. netCDF does not say
-/// why HDF5 failed, so the question is put again: to a file that is about to be removed.
-int why_full(const std::filesystem::path& partial) {
-  const int descriptor = open(partial.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+/// The errno of a file system that does not take a file of so many bytes, else 0. netCDF does not
+/// say why HDF5 failed, and what HDF5 holds back in its caches may be far from the end of the file:
+/// so the question is whether the record would fit without compression.
+int why_full(const std::filesystem::path& partial, std::int64_t bytes) {
+  const int descriptor = open(partial.c_str(), O_WRONLY | O_CLOEXEC);
   if (descriptor < 0) return 0;
-  const std::vector<char> probe(std::size_t{1} << 20, '\1');
-  int failure = 0;
-  for (int i = 0; i < 4 && failure == 0; ++i)
-    if (write(descriptor, probe.data(), probe.size()) < 0) failure = errno;
+  const off_t wanted = std::min(bytes, std::int64_t{1} << 60) + (std::int64_t{1} << 20);
+  int failure = EINTR;
+  while (failure == EINTR) failure = posix_fallocate(descriptor, 0, wanted);
   if (failure == 0 && fsync(descriptor) != 0) failure = errno;
   close(descriptor);
   return failure == ENOSPC || failure == EDQUOT || failure == EFBIG ? failure : 0;
@@ -220,21 +219,15 @@ class RecordWriter {
         layout_(survey.summary.layout),
         shapes_(manyfold::shapes(layout_)),
         slab_bytes_(slab_bytes),
-        path_(file),
         file_(file) {}
 
   void write() {
-    try {
-      define();
-      require(nc_enddef(file_.id()));
-      write_coordinates();
-      for (const auto& [variable, texts] : survey_.texts) put_texts(ids_[at(variable)], texts);
-      write_samples();
-      file_.close();
-    } catch (NetcdfError& problem) {
-      problem.full = why_full(path_);  // now, while the file still takes its room
-      throw;
-    }
+    define();
+    require(nc_enddef(file_.id()));
+    write_coordinates();
+    for (const auto& [variable, texts] : survey_.texts) put_texts(ids_[at(variable)], texts);
+    write_samples();
+    file_.close();
   }
 
  private:
@@ -572,7 +565,6 @@ class RecordWriter {
   const RecordLayout& layout_;
   std::vector<VariableShape> shapes_;
   std::int64_t slab_bytes_;
-  std::filesystem::path path_;
   NetcdfFile file_;
   std::map<std::string, std::pair<int, std::int64_t>> dimensions_;  ///< id and size
   std::map<std::string, std::string> coordinates_of_;  ///< names of the coordinates, per dimension
@@ -638,7 +630,7 @@ LogSummary write_record(const std::filesystem::path& log, const std::filesystem:
       throw InputError(
           fmt::format("{}: cannot be put in place: {}", record.string(), std::strerror(errno)));
   } catch (const NetcdfError& problem) {
-    const int full = problem.full != 0 ? problem.full : why_full(partial);
+    const int full = why_full(partial, facts.summary.layout.bytes());
     remove_partial(partial);
     if (full != 0) throw_for_full(record, full);
     throw ResourceError(fmt::format("{}: cannot be written: {}", record.string(), problem.what()));

@@ -26,14 +26,15 @@ enable_language(CUDA)
 find_package(CUDAToolkit 12.6 REQUIRED)
 
 add_library(manyfold_cuda SHARED ${manyfold_cuda_sources})
-set_target_properties(manyfold_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+# The language standard goes as a flag: Debian 12's CMake does not know that nvcc 13 has C++20.
+set_target_properties(manyfold_cuda PROPERTIES CUDA_STANDARD_REQUIRED OFF
                       CUDA_ARCHITECTURES "${MANYFOLD_CUDA_ARCHITECTURES}")
 target_include_directories(manyfold_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_include_directories(manyfold_cuda SYSTEM PRIVATE ${MANYFOLD_RANDOM123_INCLUDE})
 # No contraction: random numbers must have the bits that the CPU gives them; kernels that want fused
 # arithmetic write it. -lineinfo lets profilers name source lines at no cost.
 target_compile_options(manyfold_cuda PRIVATE
-  --extended-lambda --fmad=false -lineinfo -Werror=all-warnings -O3
+  -std=c++20 --extended-lambda --fmad=false -lineinfo -Werror=all-warnings -O3
   -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow)
 target_link_libraries(manyfold_cuda PRIVATE manyfold CUDA::cudart CUDA::cublas)
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${MANYFOLD_CUDA_ARCHITECTURES}")

@@ -1,3 +1,4 @@
+// Reads TOML through toml++ into a tree in written order; the only file that sees toml++.
 #include "core/config/document.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Words the documentation of keys from the same table that validates them.
 #include "core/config/reference.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Looks values up by path: what a member sweeps first, then what all members share.
 #include "core/config/settings.hpp"
 
 #include <algorithm>

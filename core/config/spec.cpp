@@ -1,3 +1,4 @@
+// Finds keys by path, and the nearest known one where there is none.
 #include "core/config/spec.hpp"
 
 #include <algorithm>

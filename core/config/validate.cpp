@@ -1,3 +1,4 @@
+// Checks one value against its key and words what is wrong with it.
 #include "core/config/validate.hpp"
 
 #include <algorithm>

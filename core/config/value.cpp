@@ -1,3 +1,4 @@
+// Writes values as TOML that reads back to the same bits.
 #include "core/config/value.hpp"
 
 #include <algorithm>

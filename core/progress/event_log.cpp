@@ -1,3 +1,4 @@
+// Writes events twice: as JSON lines for programs, as sentences for people.
 #include "core/progress/event_log.hpp"
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+// Words the progress line and decides when it is worth redrawing.
 #include "core/progress/progress.hpp"
 
 #include <array>

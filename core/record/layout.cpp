@@ -1,3 +1,4 @@
+// Sizes a record and refuses layouts that no record can hold.
 #include "core/record/layout.hpp"
 
 #include <algorithm>

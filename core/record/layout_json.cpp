@@ -1,3 +1,4 @@
+// The layout as JSON and back, every number exactly.
 #include "core/record/layout_json.hpp"
 
 #include <algorithm>

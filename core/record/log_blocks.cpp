@@ -1,3 +1,4 @@
+// The bytes of the log's blocks: headers, checksums, bounds-checked decoding.
 #include "core/record/log_blocks.hpp"
 
 #include <algorithm>

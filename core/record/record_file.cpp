@@ -1,3 +1,4 @@
+// Writes NetCDF-4 a slab at a time beside the old record and renames it when it is whole.
 #include "core/record/record_file.hpp"
 
 #include <algorithm>

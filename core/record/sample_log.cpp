@@ -1,3 +1,4 @@
+// Appends whole blocks, and reads them back until the first that is damaged.
 #include "core/record/sample_log.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Enumerates sampled steps, and counts them without enumerating.
 #include "core/schedule/cadence.hpp"
 
 #include <algorithm>

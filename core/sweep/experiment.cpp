@@ -1,3 +1,4 @@
+// Ties file, factors and plan together: one member at a time, the base shared.
 #include "core/sweep/experiment.hpp"
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+// Turns the entries of [sweep] into factors: lists, ranges, spaces, zips.
 #include "core/sweep/factors.hpp"
 
 #include <algorithm>

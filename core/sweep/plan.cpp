@@ -1,3 +1,4 @@
+// Decides which keys apply to which members, once per combination of the keys that conditions name.
 #include "core/sweep/plan.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Gathers what the user wrote: the file, then the overrides, each with its place.
 #include "core/sweep/source.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Times independent multiply-adds on all threads at once.
 #include "kernels/cpu/fma_peak.hpp"
 
 #include <chrono>

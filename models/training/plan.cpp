@@ -157,7 +157,7 @@ class Planner {
       variable.units = probe.kind.units;
       variable.comment = probe.kind.comment;
       if (!probe.kind.extent.empty()) {
-        variable.extents = {{probe.kind.extent, extents_[probe.kind.name]}};
+        variable.extents = {{probe.kind.extent, extents_[probe.kind.name], 1}};  // W_1, s_1
       }
       if (probe.cadence >= 0) {
         variable.name = probe.kind.name;

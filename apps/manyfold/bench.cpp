@@ -1,6 +1,8 @@
 // manyfold bench: throughput of this machine, as a table or as JSON.
 #include "apps/bench/bench.hpp"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "core/error.hpp"
@@ -43,6 +45,10 @@ Action add_bench(CLI::App& program) {
       ->capture_default_str();
   command.add_flag("--json", flags->json, "print JSON");
   return [flags, name] {
+    if (!std::isfinite(flags->seconds)) {  // no range check of a NaN fails
+      throw InputError(
+          fmt::format("--seconds {}: expected a number from 0.01 to 3600", flags->seconds));
+    }
     const auto executor = kernels::make_executor(flags->device.request());
     std::vector<BenchRow> rows;
     bool known = name->empty();

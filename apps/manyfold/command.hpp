@@ -36,6 +36,7 @@ using Action = std::function<int()>;
 Action add_run(CLI::App& program);
 Action add_info(CLI::App& program);
 Action add_bench(CLI::App& program);
+Action add_record(CLI::App& program);
 
 /// "1.5 GiB".
 std::string human_bytes(double bytes);

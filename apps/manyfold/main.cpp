@@ -1,8 +1,11 @@
 // The command `manyfold`: finds the subcommand, and turns what went wrong into one line on standard
 // error and an exit code.
+#include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -25,9 +28,21 @@ int run_program(int argc, char** argv) {
       "manyfold");
   program.set_version_flag("--version", fmt::format("manyfold {} ({})", version(), commit()));
   program.require_subcommand(1);
-  program.failure_message(CLI::FailureMessage::simple);
-  const std::vector<std::pair<const char*, Action>> actions{
-      {"run", add_run(program)}, {"info", add_info(program)}, {"bench", add_bench(program)}};
+  program.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("manyfold: {}\nmanyfold --help says more.\n", error.what());
+  });
+  const std::vector<std::pair<const char*, Action>> actions{{"run", add_run(program)},
+                                                            {"info", add_info(program)},
+                                                            {"bench", add_bench(program)},
+                                                            {"record", add_record(program)}};
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::none_of(actions.begin(), actions.end(),
+                   [&](const auto& action) { return action.first == std::string_view(argv[1]); })) {
+    std::string names;
+    for (const auto& [name, action] : actions)
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+    throw InputError(fmt::format("found \"{}\", expected one of {}", argv[1], names));
+  }
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -39,13 +54,20 @@ int run_program(int argc, char** argv) {
   return exit_bad_input;
 }
 
+/// What was printed may still be in a buffer, and the disk or pipe behind it full.
+int flush_output(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return fail(exit_no_resource, "standard output cannot be written");
+}
+
 }  // namespace
 }  // namespace manyfold::apps
 
 int main(int argc, char** argv) {
   using namespace manyfold;
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of a write, with a message
   try {
-    return apps::run_program(argc, argv);
+    return apps::flush_output(apps::run_program(argc, argv));
   } catch (const InputError& error) {
     return apps::fail(apps::exit_bad_input, error.what());
   } catch (const ResourceError& error) {

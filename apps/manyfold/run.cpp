@@ -50,7 +50,7 @@ SampleLog open_log(const RunFlags& flags, const fs::path& folder, const RecordLa
   }
   const fs::path log = folder / "samples.log";
   const fs::path record = folder / "record.nc";
-  for (const fs::path& existing : {record, log}) {
+  for (const fs::path& existing : {record, log, folder / "log.jsonl"}) {
     if (!fs::exists(existing, failed)) continue;
     if (!flags.overwrite) {
       throw InputError(fmt::format("{} exists; --overwrite replaces it, --out names another folder",
@@ -219,7 +219,10 @@ Action add_run(CLI::App& program) {
                   "KEY=VALUE: replaces a key of the file; may be repeated")
       ->allow_extra_args(false);
   flags->device.add_to(command);
-  command.add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE)");
+  command.add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE)")
+      ->check([](const std::string& out) {
+        return out.empty() ? std::string("expected a folder") : std::string();
+      });
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
   command.add_flag("--profile", flags->profile,
                    "print where the time went: load, step, probes, record, idle");

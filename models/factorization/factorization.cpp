@@ -487,6 +487,17 @@ void validate(const Settings& settings) {
     settings.reject("probes.balance.every", "a probe of neighbouring layers of " + shape.text(),
                     "a model with at least two layers");
   }
+  constexpr std::int64_t largest_side = 1024;  // of kernels/singular_values.hpp
+  const std::int64_t side = std::max(shape.rows(), shape.cols());
+  for (const char* key : {"probes.singular_values.every", "probes.singular_values.steps",
+                          "probes.singular_values.running"}) {
+    if (settings.has(key) && side > largest_side) {
+      settings.reject(key,
+                      "singular values of a " + std::to_string(shape.rows()) + "x" +
+                          std::to_string(shape.cols()) + " matrix",
+                      "sides of at most " + std::to_string(largest_side));
+    }
+  }
   if (settings.has("probes.singular_values.count")) {
     const std::int64_t most = std::min(shape.rows(), shape.cols());
     const std::int64_t count = settings.integer("probes.singular_values.count");
@@ -582,15 +593,17 @@ std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::in
 }  // namespace factorization
 
 const ModelKind& factorization_kind() {
-  static const ModelKind kind{.names = {"deep_linear", "symmetric"},
-                              .add_keys = factorization::add_keys,
-                              .probes = factorization::probes,
-                              .validate = factorization::validate,
-                              .shape_key = factorization::shape_key,
-                              .problem_key = factorization::problem_key,
-                              .footprint = factorization::footprint,
-                              .extent = factorization::extent,
-                              .make = factorization::make};
+  static const ModelKind kind{
+      .names = {"deep_linear", "symmetric"},
+      .add_keys = factorization::add_keys,
+      .probes = factorization::probes,
+      .validate = factorization::validate,
+      .shape_key = factorization::shape_key,
+      .problem_key = factorization::problem_key,
+      .check_problem = [](const Settings& s) { (void)factorization::make_problem(s); },
+      .footprint = factorization::footprint,
+      .extent = factorization::extent,
+      .make = factorization::make};
   return kind;
 }
 

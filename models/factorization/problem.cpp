@@ -114,7 +114,7 @@ std::vector<std::uint8_t> draw_mask(const Settings& settings, const TargetSize& 
     }
   }
   if (std::none_of(mask.begin(), mask.end(), [](std::uint8_t seen) { return seen != 0; })) {
-    settings.reject("objective.observed", std::to_string(observed) + ", which observes no entry",
+    settings.reject("objective.observed", to_toml(observed) + ", which observes no entry",
                     "a larger share, or another problem.seed");
   }
   return mask;

@@ -82,6 +82,9 @@ struct ModelKind {
   std::string (*shape_key)(const Settings&);
   /// Members with equal keys have the same targets, masks and data.
   std::string (*problem_key)(const Settings&);
+  /// Draws or loads the problem to see that it can be: what `validate` cannot know from keys alone
+  /// (a mask that observes nothing, fewer images than asked for). Throws InputError.
+  void (*check_problem)(const Settings&);
   Footprint (*footprint)(const Settings&, bool shared_problem);
   /// Length of a probe's extent for members of this shape; 1 for a probe without extent.
   std::int64_t (*extent)(const Settings&, const ProbeKind&);

@@ -5,7 +5,9 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -85,6 +87,11 @@ class Planner {
     std::unordered_map<std::string, std::size_t> family_of;
     std::vector<std::string> problems;
     const std::int64_t members = experiment_.members();
+    constexpr std::int64_t most_members = 10'000'000;  // planning takes minutes beyond
+    if (members > most_members) {
+      experiment_.base().reject("sweep", fmt::format("{} members", members),
+                                fmt::format("at most {}", most_members));
+    }
     for (std::int64_t m = 0; m < members; ++m) {
       const Settings settings = experiment_.member(m);
       const ModelKind& kind = model_kind(settings);
@@ -126,6 +133,7 @@ class Planner {
           fmt::format("one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
                       family.description, one + shared, device_.name, budget));
     }
+    check_problems(family);
     const auto fits = static_cast<std::int64_t>((budget - shared) / one);
     const auto members = static_cast<std::int64_t>(family.members.size());
     family.waves = (members + std::min(members, fits) - 1) / std::min(members, fits);
@@ -138,18 +146,38 @@ class Planner {
     }
   }
 
+  [[noreturn]] void reject_cadence(std::size_t cadence, std::int64_t samples,
+                                   std::int64_t most) const {
+    const Settings settings = experiment_.member(0);
+    for (const ProbeRequest& probe : plan_.probes.probes) {
+      if (probe.cadence != static_cast<int>(cadence)) continue;
+      const std::string table = "probes." + probe.kind.name;
+      const std::string key = settings.has(table + ".every") ? table + ".every" : table + ".steps";
+      settings.reject(key, fmt::format("{} samples a member", samples),
+                      fmt::format("at most {}", most));
+    }
+    throw std::logic_error("a cadence that no probe uses");
+  }
+
+  /// Every problem once, so that nothing of a run is written before all of them can be made.
+  void check_problems(const FamilyPlan& family) const {
+    std::unordered_set<std::string> checked;
+    for (const std::int64_t m : family.members) {
+      const Settings settings = experiment_.member(m);
+      const ModelKind& kind = model_kind(settings);
+      if (checked.insert(kind.problem_key(settings)).second) kind.check_problem(settings);
+      if (family.shared_problem) return;
+    }
+  }
+
   void lay_out() {
     RecordLayout& layout = plan_.layout;
     layout.members = experiment_.members();
     const std::vector<std::int64_t> ends(ends_.begin(), ends_.end());
     for (const Cadence& cadence : plan_.probes.cadences) {
-      constexpr std::int64_t most_samples = 100'000'000;
-      if (cadence.count(ends) > most_samples) {
-        throw InputError(
-            fmt::format("probes: the cadence {} has {} samples a member: expected at most {}",
-                        cadence.name.empty() ? std::string("of the first probe") : cadence.name,
-                        cadence.count(ends), most_samples));
-      }
+      constexpr std::int64_t most_samples = 10'000'000;
+      const std::int64_t samples = cadence.count(ends);
+      if (samples > most_samples) reject_cadence(layout.cadences.size(), samples, most_samples);
       layout.cadences.push_back({cadence.name, cadence.steps(ends)});
     }
     for (const ProbeRequest& probe : plan_.probes.probes) {

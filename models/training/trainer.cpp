@@ -50,7 +50,9 @@ Ending ending(std::int32_t reason) {
 /// progress shows and an interruption is heard soon.
 class Heartbeat {
  public:
-  explicit Heartbeat(std::int64_t check_every) : granule_(check_every), steps_(check_every) {}
+  explicit Heartbeat(std::int64_t check_every)
+      : granule_(check_every <= longest_granule ? check_every : 1),
+        steps_(std::min(check_every, longest_granule)) {}
   std::int64_t steps() const { return steps_; }
   void learn(std::int64_t steps_taken, double seconds) {
     constexpr double target = 0.2;
@@ -62,6 +64,8 @@ class Heartbeat {
   }
 
  private:
+  /// Whole blocks of steps between two checks replay best, but a block must not outlast a signal.
+  static constexpr std::int64_t longest_granule = 200;
   std::int64_t granule_;
   std::int64_t steps_;
 };
@@ -193,12 +197,13 @@ class Run {
       }
       heartbeat.learn(target - position, seconds_since(began));
       before = look;
-      if (position == last || wave.live == 0 || stopping()) break;
+      const bool finished = position == last;
       position = target;
+      if (finished || wave.live == 0 || stopping()) break;
     }
     take(wave, *before);
     if (stretch_before) count(*stretch_before);
-    if (wave.live == 0) take_ends(wave);
+    take_last(wave, position);
     finish(wave);
   }
 
@@ -261,15 +266,17 @@ class Run {
     progress();
   }
 
-  /// All members ended before the next samples were due: those samples show the members' last
-  /// states.
-  void take_ends(Wave& wave) {
+  /// Samples that the loop left: if all members ended before the next ones were due, those show the
+  /// members' last states; after an interruption, those that are due just where the members stand.
+  void take_last(Wave& wave, std::int64_t position) {
     std::vector<int> due;
     for (std::size_t c = 0; c < wave.next.size(); ++c) {
-      if (wave.next[c] < plan_.layout.cadences[c].steps.size()) due.push_back(static_cast<int>(c));
+      const auto& steps = plan_.layout.cadences[c].steps;
+      if (wave.next[c] >= steps.size()) continue;
+      if (wave.live == 0 || steps[wave.next[c]] == position) due.push_back(static_cast<int>(c));
     }
     if (due.empty()) return;
-    const Ensemble::Look look = wave.ensemble.look(0, due);
+    const Ensemble::Look look = wave.ensemble.look(position, due);
     wave.looked(due);
     take(wave, look);
   }

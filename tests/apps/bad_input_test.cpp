@@ -1,0 +1,651 @@
+// Whatever is wrong with an experiment or with a flag: the exit code that DESIGN gives it, a
+// message that says where it stands, what was found and what was expected, and nothing written.
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/apps/program.hpp"
+
+namespace manyfold::testing {
+namespace {
+
+constexpr int bad_input = 2;
+constexpr int no_resource = 3;
+
+struct BadInput {
+  const char* name;
+  int exit_code;
+  /// Each is replaced in small_experiment, where it stands exactly once.
+  std::vector<std::pair<std::string, std::string>> edits;
+  /// After `run small.toml --out out --quiet`.
+  Arguments flags;
+  /// Each stands in what is printed.
+  std::vector<std::string> message;
+};
+void PrintTo(const BadInput& bad, std::ostream* out) { *out << bad.name; }
+
+std::string edited(const std::vector<std::pair<std::string, std::string>>& edits) {
+  std::string text(small_experiment);
+  for (const auto& [from, to] : edits) {
+    const std::size_t at = text.find(from);
+    if (at == std::string::npos || text.find(from, at + 1) != std::string::npos) {
+      throw std::logic_error("must stand once in the experiment: " + from);
+    }
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+Arguments set(const std::vector<std::string>& overrides) {
+  Arguments flags;
+  for (const std::string& override : overrides) {
+    flags.emplace_back("--set");
+    flags.push_back(override);
+  }
+  return flags;
+}
+
+const std::string target = R"(target = { kind = "gaussian", size = 4, norm = 2.0 })";
+const std::string sweep = R"("seed" = { range = [0, 4] })";
+
+std::vector<BadInput> experiments() {
+  return {
+      // Keys
+      {"UnknownKey",
+       bad_input,
+       {{"depth = 2", "dept = 2"}},
+       {},
+       {"manyfold: small.toml:6: model.dept: unknown key; did you mean model.depth?\n"}},
+      {"UnknownTable",
+       bad_input,
+       {{"[stop]", "[stopp]"}},
+       {},
+       {"small.toml:23: stopp.steps: unknown key; did you mean stop.steps?"}},
+      {"UnknownKeyFarFromAll",
+       bad_input,
+       {{"depth = 2", "frobnication = 2"}},
+       {},
+       {"small.toml:6: model.frobnication: unknown key; known in model: kind, depth, hidden"}},
+      {"UnknownProbe",
+       bad_input,
+       {{"train_loss =", "entropy ="}},
+       {},
+       {"small.toml:26: probes.entropy.every: unknown key; known in probes: train_loss"}},
+      {"KeyTwice",
+       bad_input,
+       {{"hidden = 4", "hidden = 4\nhidden = 5"}},
+       {},
+       {"small.toml:8:", "hidden"}},
+      {"NoValue", bad_input, {{"depth = 2", "depth ="}}, {}, {"small.toml:6:", "expected value"}},
+      {"KeyMissing",
+       bad_input,
+       {{"learning_rate = 0.05\n", ""}},
+       {},
+       {"small.toml:18: optimizer.learning_rate is missing: expected a number > 0"}},
+      {"TableMissing",
+       bad_input,
+       {{"[stop]\nsteps = 50\n", ""}},
+       {},
+       {"small.toml: stop.steps is missing: expected an integer >= 1"}},
+      {"KeyOfAnotherOptimizer",
+       bad_input,
+       {{"learning_rate = 0.05", "learning_rate = 0.05\nepsilon = 1.0"}},
+       {},
+       {"small.toml:21: optimizer.epsilon: belongs to optimizer.kind = \"rms_gd\", but here "
+        "optimizer.kind is \"gd\""}},
+      {"KeyOfAnotherStart",
+       bad_input,
+       {{"end_norm = 0.1", "end_norm = 0.1\nstddev = 0.1"}},
+       {},
+       {"small.toml:17: init.stddev: belongs to init.kind = \"gaussian\""}},
+
+      // Types and words
+      {"TextForNumber",
+       bad_input,
+       {{"0.05", "\"fast\""}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found \"fast\", expected a number > 0\n"}},
+      {"NumberForInteger",
+       bad_input,
+       {{"depth = 2", "depth = 2.5"}},
+       {},
+       {"small.toml:6: model.depth: found 2.5, expected an integer >= 1 and <= 1024\n"}},
+      {"WholeNumberForInteger",
+       bad_input,
+       {{"steps = 50", "steps = 1e3"}},
+       {},
+       {"small.toml:23: stop.steps: found 1000.0, expected an integer >= 1", "(write 1000)"}},
+      {"IntegerForText",
+       bad_input,
+       {{"kind = \"gd\"", "kind = 3"}},
+       {},
+       {"small.toml:19: optimizer.kind: found 3, expected one of \"gd\", \"rms_gd\"\n"}},
+      {"ListForText",
+       bad_input,
+       {{"kind = \"gd\"", "kind = [\"gd\"]"}},
+       {},
+       {"small.toml:19: optimizer.kind: found [\"gd\"], expected one of"}},
+      {"TextForTable",
+       bad_input,
+       {{target, "target = \"gaussian\""}},
+       {},
+       {"small.toml:11: objective.target: found \"gaussian\", expected"}},
+      {"DateForNumber",
+       bad_input,
+       {{"0.05", "2024-01-01"}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found a date or time, expected a number"}},
+      {"WordNearlyRight",
+       bad_input,
+       {{"\"deep_linear\"", "\"deep_liner\""}},
+       {},
+       {"small.toml:5: model.kind: found \"deep_liner\", expected one of \"deep_linear\", "
+        "\"symmetric\"; did you mean \"deep_linear\"?\n"}},
+      {"WordUnknown",
+       bad_input,
+       {},
+       set({"precision=f16"}),
+       {"--set precision=f16: precision: found \"f16\", expected one of \"f64\", \"f32\", "
+        "\"tf32\"\n"}},
+
+      // Sizes and counts
+      {"DepthZero",
+       bad_input,
+       {{"depth = 2", "depth = 0"}},
+       {},
+       {"small.toml:6: model.depth: found 0, expected an integer >= 1 and <= 1024\n"}},
+      {"DepthNegative",
+       bad_input,
+       {{"depth = 2", "depth = -3"}},
+       {},
+       {"small.toml:6: model.depth: found -3, expected an integer >= 1 and <= 1024\n"}},
+      {"DepthAbsurd",
+       bad_input,
+       {{"depth = 2", "depth = 1000000000"}},
+       {},
+       {"small.toml:6: model.depth: found 1000000000, expected an integer >= 1 and <= 1024\n"}},
+      {"HiddenZero",
+       bad_input,
+       {{"hidden = 4", "hidden = 0"}},
+       {},
+       {"small.toml:7: model.hidden: found 0, expected an integer >= 1 and <= 65536"}},
+      {"SizeNegative",
+       bad_input,
+       {{"size = 4", "size = -4"}},
+       {},
+       {"small.toml:11: objective.target.size: found -4, expected an integer >= 1 and <= 65536\n"}},
+      {"SizeBeyondIntegers",
+       bad_input,
+       {{"size = 4", "size = 99999999999999999999"}},
+       {},
+       {"small.toml:11:", "not TOML"}},
+      {"StepsZero",
+       bad_input,
+       {{"steps = 50", "steps = 0"}},
+       {},
+       {"small.toml:23: stop.steps: found 0, expected an integer >= 1"}},
+      {"StepsNegative",
+       bad_input,
+       {{"steps = 50", "steps = -5"}},
+       {},
+       {"small.toml:23: stop.steps: found -5, expected an integer >= 1"}},
+      {"SeedNegative",
+       bad_input,
+       {{"problem.seed = 7", "problem.seed = -7"}},
+       {},
+       {"small.toml:2: problem.seed: found -7, expected an integer >= 0\n"}},
+      {"CadenceZero",
+       bad_input,
+       {{"train_loss = { every = 10 }", "train_loss = { every = 0 }"}},
+       {},
+       {"small.toml:26: probes.train_loss.every: found 0, expected an integer >= 1"}},
+      {"SamplesAbsurd",
+       bad_input,
+       {{"steps = 50", "steps = 1000000000000000"}},
+       {},
+       {"small.toml", "probes.train_loss", "100000000000001 samples",
+        "expected at most 10000000"}},
+
+      // Numbers
+      {"LearningRateNan",
+       bad_input,
+       {{"0.05", "nan"}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found nan, expected a finite number > 0\n"}},
+      {"LearningRateInfinite",
+       bad_input,
+       {{"0.05", "inf"}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found inf, expected a finite number > 0\n"}},
+      {"LearningRateNegative",
+       bad_input,
+       {{"0.05", "-0.05"}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found -0.05, expected a number > 0\n"}},
+      {"LearningRateZero",
+       bad_input,
+       {{"0.05", "0"}},
+       {},
+       {"small.toml:20: optimizer.learning_rate: found 0, expected a number > 0\n"}},
+      {"NanInTheSweep",
+       bad_input,
+       {{sweep, "\"optimizer.learning_rate\" = [0.1, nan]"}},
+       {},
+       {"small.toml:32: optimizer.learning_rate: found nan", "expected a finite number > 0"}},
+
+      // Sweeps
+      {"SweepWithoutKeys",
+       bad_input,
+       {{sweep, ""}},
+       {},
+       {"small.toml:31: sweep: found an empty table, expected at least one key to vary\n"}},
+      {"SweepOfNothing",
+       bad_input,
+       {{sweep, "\"seed\" = []"}},
+       {},
+       {"small.toml:32: sweep.\"seed\": found [], expected at least one value\n"}},
+      {"SweepOfAnEmptyRange",
+       bad_input,
+       {{"[0, 4]", "[4, 4]"}},
+       {},
+       {"small.toml:32: sweep.\"seed\": found range = [4, 4], which is empty, expected at least "
+        "one "
+        "value"}},
+      {"SweepOfTooMany",
+       bad_input,
+       {{"[0, 4]", "[0, 10000000000]"}},
+       {},
+       {"small.toml:32: sweep.\"seed\": found", "expected at most 100000000 members\n"}},
+      {"SweepOfAProbe",
+       bad_input,
+       {{sweep, "\"probes.train_loss.every\" = [1, 2]"}},
+       {},
+       {"small.toml:32: sweep.\"probes.train_loss.every\": cannot be varied"}},
+      {"SweepByAnUnknownWord",
+       bad_input,
+       {{"range =", "rang ="}},
+       {},
+       {"small.toml:32: sweep.\"seed\"",
+        "expected one of values, linspace, geomspace, range; did "
+        "you mean range?"}},
+
+      // Shapes, targets, masks
+      {"ShapesThatDoNotMultiply",
+       bad_input,
+       {{"depth = 2\nhidden = 4", "sizes = [4, 3, 5]\n"}},
+       {},
+       {"small.toml:6: model.sizes: found [4, 3, 5], whose end-to-end matrix is 5x4, expected the "
+        "target's shape 4x4"}},
+      {"HiddenOfWrongLength",
+       bad_input,
+       {{"hidden = 4", "hidden = [3, 3]"}},
+       {},
+       {"small.toml:7: model.hidden: found 2 widths [3, 3], expected 1 for depth 2"}},
+      {"SizesBesideDepth",
+       bad_input,
+       {{"hidden = 4", "sizes = [4, 4, 4]"}},
+       {},
+       {"small.toml:6: model.depth: found a value beside model.sizes, expected either"}},
+      {"SymmetricWithOddDepth",
+       bad_input,
+       {{"\"deep_linear\"", "\"symmetric\""}},
+       set({"model.depth=3"}),
+       {"--set model.depth=3: model.depth: found 3, expected an even depth"}},
+      {"SymmetricModelOfAnOblongTarget",
+       bad_input,
+       {{"\"deep_linear\"", "\"symmetric\""}, {"size = 4", "rows = 4, cols = 5"}},
+       {},
+       {"small.toml:5: model.kind: found \"symmetric\" with a target of 4x5, expected a square "
+        "target\n"}},
+      {"SymmetricObjectiveOfAnOblongTarget",
+       bad_input,
+       {{"size = 4", "rows = 4, cols = 5"}, {"observed = 0.5", "observed = 0.5\nsymmetric = true"}},
+       {},
+       {"small.toml:13: objective.symmetric: found true with a target of 4x5, expected a square "
+        "target\n"}},
+      {"MoreImagesThanThereAre",
+       bad_input,
+       {{target, "target = { kind = \"digits\", rows = 1798 }"},
+        {"singular_values = { every = 10, count = 3 }", "grad_norm = { every = 10 }"}},
+       {},
+       {"small.toml:11: objective.target.rows: found 1798, expected at most the 1797 images there "
+        "are\n"}},
+      {"SymmetricImages",
+       bad_input,
+       {{target, "target = { kind = \"digits\", rows = 64 }\nsymmetric = true"}},
+       {},
+       {"small.toml:12: objective.symmetric: found true with images as rows, expected false"}},
+      {"RankAboveTheMatrix",
+       bad_input,
+       {{target, "target = { kind = \"low_rank\", size = 4, singular_values = [5, 4, 3, 2, 1] }"}},
+       {},
+       {"small.toml:11: objective.target.singular_values: found 5 values, expected at most "
+        "min(rows, cols) = 4\n"}},
+      {"MaskThatObservesNothing",
+       bad_input,
+       {{"observed = 0.5", "observed = 1e-12"}},
+       {},
+       {"small.toml:12: objective.observed: found 1e-12, which observes no entry, expected a "
+        "larger "
+        "share, or another problem.seed\n"}},
+      {"NothingObservedAtAll",
+       bad_input,
+       {{"observed = 0.5", "observed = 0"}},
+       {},
+       {"small.toml:12: objective.observed: found 0, expected a number > 0 and <= 1\n"}},
+      {"MoreObservedThanAll",
+       bad_input,
+       {{"observed = 0.5", "observed = 1.5"}},
+       {},
+       {"small.toml:12: objective.observed: found 1.5, expected a number > 0 and <= 1\n"}},
+      {"IdentityOfOblongLayers",
+       bad_input,
+       {{"kind = \"orthogonal\"\nend_norm = 0.1", "kind = \"identity\"\nalpha = 0.1"}},
+       set({"model.hidden=3"}),
+       {"init.kind: found \"identity\" with layers 4x3 . 3x4, expected square layers"}},
+
+      // Probes
+      {"NoProbes",
+       bad_input,
+       {{"train_loss = { every = 10 }\n", ""},
+        {"test_loss = { every = \"geometric\", per_decade = 3, running = \"min\" }\n", ""},
+        {"layer_norm2 = { every = 10 }\n", ""},
+        {"singular_values = { every = 10, count = 3 }\n", ""}},
+       {},
+       {"small.toml", "probes: found no probe, expected at least one"}},
+      {"ProbeWithoutCadence",
+       bad_input,
+       {{"every = 10, count = 3", "count = 3"}},
+       {},
+       {"small.toml:29: probes.singular_values.every: found nothing, expected steps between "
+        "samples"}},
+      {"ProbeWithUnknownCadence",
+       bad_input,
+       {{"train_loss = { every = 10 }", "train_loss = { every = \"sometimes\" }"}},
+       {},
+       {"small.toml:26: probes.train_loss.every: found \"sometimes\", expected an integer, "
+        "\"geometric\", or the name of a table under [cadences]\n"}},
+      {"ProbeWithTwoCadences",
+       bad_input,
+       {{"train_loss = { every = 10 }", "train_loss = { every = 10, steps = [1, 2] }"}},
+       {},
+       {"small.toml:26: probes.train_loss.every: found a value beside probes.train_loss.steps"}},
+      {"EventOfManyValues",
+       bad_input,
+       {{"layer_norm2 = { every = 10 }", "layer_norm2 = { every = 10, first_below = 0.1 }"}},
+       {},
+       {"small.toml:28: probes.layer_norm2.first_below: found an event of a probe with several "
+        "values "
+        "a member, expected a probe with one value\n"}},
+      {"TooManySingularValues",
+       bad_input,
+       {{"count = 3", "count = 5"}},
+       {},
+       {"small.toml:29: probes.singular_values.count: found 5, expected at most min(rows, cols) = "
+        "4\n"}},
+      {"SingularValuesOfAMatrixTooLarge",
+       bad_input,
+       {{target, "target = { kind = \"gaussian\", rows = 1500, cols = 4 }"}},
+       {},
+       {"small.toml:29: probes.singular_values", "1500x4"}},
+      {"BalanceOfASingleLayer",
+       bad_input,
+       {{"depth = 2\nhidden = 4", "depth = 1\n"}, {"layer_norm2 =", "balance ="}},
+       {},
+       {"small.toml:28: probes.balance.every: found a probe of neighbouring layers of 4x4, "
+        "expected a "
+        "model with at least two layers\n"}},
+
+      // --set
+      {"SetWithoutValue",
+       bad_input,
+       {},
+       set({"model.depth"}),
+       {"--set model.depth: found no '=', expected KEY=VALUE\n"}},
+      {"SetWithoutKey",
+       bad_input,
+       {},
+       set({"=3"}),
+       {"--set =3: found no key, expected KEY=VALUE\n"}},
+      {"SetOfAnUnknownKey",
+       bad_input,
+       {},
+       set({"model.dept=3"}),
+       {"--set model.dept=3: model.dept: unknown key; did you mean model.depth?\n"}},
+      {"SetOfASweptKey",
+       bad_input,
+       {},
+       set({"seed=3"}),
+       {"--set seed=3: seed is varied by the sweep (small.toml:32); override its entry there: "
+        "--set "
+        "'sweep.\"seed\"=[3]'\n"}},
+      {"SetOfNothing", bad_input, {}, {"--set"}, {"--set"}},
+
+      // Flags
+      {"DeviceUnknown",
+       bad_input,
+       {},
+       {"--device", "abacus"},
+       {"device", "\"abacus\"", "auto, cpu"}},
+      {"DeviceWithoutNumber", bad_input, {}, {"--device", "cuda:"}, {"\"cuda:\"", "cuda:0"}},
+      {"MemoryUnknown",
+       bad_input,
+       {},
+       {"--memory", "much"},
+       {"--memory: found \"much\", expected a size such as 512MiB or 8GiB\n"}},
+      {"MemoryNegative",
+       bad_input,
+       {},
+       {"--memory", "-5GiB"},
+       {"--memory: found \"-5GiB\", expected"}},
+      {"MemoryZero", bad_input, {}, {"--memory", "0"}, {"--memory: found \"0\", expected"}},
+      {"MemoryNan", bad_input, {}, {"--memory", "nan"}, {"--memory: found \"nan\", expected"}},
+      {"MemoryOfUnknownUnit",
+       bad_input,
+       {},
+       {"--memory", "3XB"},
+       {"--memory: found \"3XB\", expected"}},
+      {"ThreadsZero", bad_input, {}, {"--threads", "0"}, {"--threads", "0", "1 to 4096"}},
+      {"ThreadsNegative", bad_input, {}, {"--threads", "-2"}, {"--threads", "-2", "1 to 4096"}},
+      {"ThreadsUnknown", bad_input, {}, {"--threads", "many"}, {"--threads", "many"}},
+      {"FlagUnknown", bad_input, {}, {"--frobnicate"}, {"--frobnicate"}},
+      {"FlagOfLaterWork", bad_input, {}, {"--resume"}, {"--resume"}},
+      {"TwoFiles", bad_input, {}, {"other.toml"}, {"other.toml"}},
+
+      // Memory
+      {"MemoryForOneMember",
+       no_resource,
+       {},
+       {"--memory", "1"},
+       {"one member of deep_linear 4x4 . 4x4 completion, gd, f64 needs", "the budget on",
+        "is 1 bytes"}},
+      {"SizeBeyondMemory",
+       no_resource,
+       {{"size = 4", "size = 65536"},
+        {"singular_values = { every = 10, count = 3 }", "grad_norm = { every = 10 }"}},
+       {"--memory", "1GiB"},
+       {"one member of deep_linear 65536x4 . 4x65536 completion, gd, f64 needs",
+        "1073741824 bytes"}},
+      {"DepthBeyondMemory",
+       no_resource,
+       {{"depth = 2\nhidden = 4", "depth = 1024\nhidden = 65536"}},
+       {},
+       {"one member of deep_linear", "bytes of memory", "the budget on"}},
+  };
+}
+
+class BadInputTest : public ::testing::TestWithParam<BadInput> {};
+
+TEST_P(BadInputTest, IsRefusedAndNothingIsWritten) {
+  const BadInput& bad = GetParam();
+  const Scratch scratch;
+  write_file(scratch / "small.toml", edited(bad.edits));
+  const auto before = contents_of(scratch.path());
+  Arguments arguments{"run", "small.toml", "--out", "out", "--quiet"};
+  arguments.insert(arguments.end(), bad.flags.begin(), bad.flags.end());
+  const Outcome outcome = run_program(scratch.path(), arguments);
+  EXPECT_EQ(outcome.exit_code, bad.exit_code) << outcome;
+  EXPECT_EQ(outcome.out, "");
+  for (const std::string& part : bad.message) {
+    EXPECT_TRUE(contains(outcome.err, part)) << "\"" << part << "\" is missing in: " << outcome.err;
+  }
+  EXPECT_FALSE(contains(outcome.err, "internal error")) << outcome.err;
+  auto after = contents_of(scratch.path());
+  after.erase("out");  // an empty folder is no harm
+  EXPECT_EQ(changes(before, after), no_changes);
+  // Refused before anything was allocated for members.
+  EXPECT_LT(outcome.peak_bytes, std::int64_t{512} << 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Experiments, BadInputTest, ::testing::ValuesIn(experiments()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+struct BadFile {
+  const char* name;
+  const char* text;  ///< nullptr: there is no such file
+  std::size_t size;
+  std::vector<std::string> message;
+};
+void PrintTo(const BadFile& bad, std::ostream* out) { *out << bad.name; }
+
+std::vector<BadFile> files() {
+  return {
+      {"Empty", "", 0, {"bad.toml: the file is empty, expected an experiment\n"}},
+      {"Blank", " \n\n", 3, {"bad.toml: the file is empty, expected an experiment\n"}},
+      {"OnlyAComment", "# x\n", 4, {"bad.toml: the file sets no key, expected an experiment\n"}},
+      {"NulByte", "a\0b", 3, {"bad.toml:1: not a text file: found a NUL byte at offset 1"}},
+      {"Binary",
+       "\x89HDF\r\n\x1a\n",
+       8,
+       {"bad.toml:1: not a text file: found byte 0x89 at offset 0, expected UTF-8\n"}},
+      {"NotToml", "once upon a time\n", 17, {"bad.toml:1:6: not TOML"}},
+      {"Absent", nullptr, 0, {"bad.toml: no such file, expected an experiment file\n"}},
+  };
+}
+
+class BadFileTest : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(BadFileTest, IsRefusedByRunAndByInfo) {
+  const BadFile& bad = GetParam();
+  const Scratch scratch;
+  if (bad.text != nullptr) write_file(scratch / "bad.toml", {bad.text, bad.size});
+  const auto before = contents_of(scratch.path());
+  for (const Arguments& arguments :
+       {Arguments{"run", "bad.toml", "--out", "out"}, Arguments{"info", "bad.toml"}}) {
+    const Outcome outcome = run_program(scratch.path(), arguments);
+    EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+    for (const std::string& part : bad.message) {
+      EXPECT_TRUE(contains(outcome.err, part))
+          << "\"" << part << "\" is missing in: " << outcome.err;
+    }
+  }
+  EXPECT_EQ(changes(before, contents_of(scratch.path())), no_changes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, BadFileTest, ::testing::ValuesIn(files()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST(BadFile, DirectoryInsteadOfAFile) {
+  const Scratch scratch;
+  fs::create_directory(scratch / "bad.toml");
+  const Outcome outcome = run_program(scratch.path(), {"run", "bad.toml", "--out", "out"});
+  EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+  EXPECT_TRUE(contains(outcome.err, "bad.toml: found a directory, expected an experiment file\n"))
+      << outcome;
+  EXPECT_FALSE(fs::exists(scratch / "out"));
+}
+
+TEST(BadFile, EndlessFile) {
+  const Scratch scratch;
+  const Outcome outcome = run_program(scratch.path(), {"run", "/dev/zero", "--out", "out"});
+  EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+  EXPECT_TRUE(contains(outcome.err, "/dev/zero: found a file of more than 16 MiB")) << outcome;
+}
+
+struct BadCommand {
+  const char* name;
+  Arguments arguments;
+  std::vector<std::string> message;
+};
+void PrintTo(const BadCommand& bad, std::ostream* out) { *out << bad.name; }
+
+std::vector<BadCommand> commands() {
+  return {
+      {"Nothing", {}, {"subcommand is required"}},
+      {"UnknownSubcommand", {"frobnicate"}, {"frobnicate"}},
+      {"FileMissing", {"run", "--out", "out"}, {"file is required"}},
+      {"FlagMissingItsValue", {"run", "small.toml", "--out"}, {"--out"}},
+      {"InfoWithUnknownFlag", {"info", "--frobnicate"}, {"--frobnicate"}},
+      {"InfoWithABadFile",
+       {"info", "small.toml", "--set", "model.dept=3"},
+       {"did you mean model.depth?"}},
+      {"UnknownBenchmark",
+       {"bench", "frobnication"},
+       {"bench: found \"frobnication\", expected one of factorization\n"}},
+      {"BenchWithoutMembers", {"bench", "factorization", "--members", "0"}, {"--members", "0"}},
+      {"BenchWithoutRepeats", {"bench", "factorization", "--repeats", "0"}, {"--repeats", "0"}},
+      {"BenchOfNegativeLength", {"bench", "factorization", "--seconds", "-1"}, {"--seconds", "-1"}},
+      {"BenchOfNoLength", {"bench", "factorization", "--seconds", "nan"}, {"--seconds", "nan"}},
+  };
+}
+
+class BadCommandTest : public ::testing::TestWithParam<BadCommand> {};
+
+TEST_P(BadCommandTest, IsRefused) {
+  const BadCommand& bad = GetParam();
+  const Scratch scratch;
+  write_file(scratch / "small.toml", small_experiment);
+  const auto before = contents_of(scratch.path());
+  const Outcome outcome = run_program(scratch.path(), bad.arguments);
+  EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+  EXPECT_EQ(outcome.out, "");
+  for (const std::string& part : bad.message) {
+    EXPECT_TRUE(contains(outcome.err, part)) << "\"" << part << "\" is missing in: " << outcome.err;
+  }
+  EXPECT_EQ(changes(before, contents_of(scratch.path())), no_changes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Commands, BadCommandTest, ::testing::ValuesIn(commands()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+/// Whether `info` finds this device usable.
+bool usable(const std::string& device) {
+  const auto found = run_program(Launch{.arguments = {"info", "--json"}}).json();
+  for (const auto& one : found.at("devices")) {
+    if (one.at("device") == device) return one.at("usable").get<bool>();
+  }
+  return false;
+}
+
+TEST(MissingDevice, CudaSaysWhatIsMissing) {
+  if (usable("cuda")) GTEST_SKIP() << "SKIPPED: this machine has a CUDA device";
+  const Scratch scratch;
+  write_file(scratch / "small.toml", small_experiment);
+  for (const std::string device : {"cuda", "cuda:7"}) {
+    const Outcome outcome = run_program(
+        scratch.path(), {"run", "small.toml", "--out", "out", "--quiet", "--device", device});
+    EXPECT_EQ(outcome.exit_code, no_resource) << outcome;
+    EXPECT_TRUE(contains(outcome.err, "manyfold: no cuda device: ")) << outcome;
+    EXPECT_FALSE(fs::exists(scratch / "out"));
+  }
+}
+
+TEST(MissingDevice, NumberBeyondTheDevicesThereAre) {
+  if (!usable("emulated")) {
+    GTEST_SKIP()
+        << "SKIPPED: no emulated device is beside the library, whose number could be wrong";
+  }
+  const Scratch scratch;
+  write_file(scratch / "small.toml", small_experiment);
+  const Outcome outcome = run_program(
+      scratch.path(), {"run", "small.toml", "--out", "out", "--quiet", "--device", "emulated:99"});
+  EXPECT_EQ(outcome.exit_code, no_resource) << outcome;
+  EXPECT_TRUE(contains(outcome.err, "no device emulated:99")) << outcome;
+  EXPECT_FALSE(fs::exists(scratch / "out"));
+}
+
+}  // namespace
+}  // namespace manyfold::testing

@@ -12,10 +12,6 @@
 namespace manyfold::kernels::cpu {
 namespace {
 
-/// Above this many rows, columns or terms a BLAS, which cuts for the caches, is faster
-/// (kernels/README.md has the measurements).
-constexpr std::int64_t largest_own = 192;
-
 void blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha,
                const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc) {
   cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
@@ -41,7 +37,7 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
   const std::int64_t m = args.c.rows;
   const std::int64_t n = args.c.cols;
   const std::int64_t k = ta ? args.a.rows : args.a.cols;
-  if (std::max({m, n, k}) > largest_own && k > 0) {
+  if (std::max({m, n, k}) > largest_own_gemm && k > 0) {
     cpu(executor).for_slots(args.c.slots, [=](SlotRange range) {
       for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
         blas_gemm(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,

@@ -11,6 +11,11 @@
 
 namespace manyfold::kernels::cpu {
 
+/// The most rows, columns or terms of a product that our own loops take. Up to twice this they were
+/// measured faster than the BLAS (kernels/README.md), but a BLAS cuts for the caches and they do
+/// not.
+constexpr int64_t largest_own_gemm = 256;
+
 /// GemmArgs (kernels/gemm.hpp), flattened.
 template <class T>
 struct GemmBatch {

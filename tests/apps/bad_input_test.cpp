@@ -206,8 +206,7 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"steps = 50", "steps = 1000000000000000"}},
        {},
-       {"small.toml", "probes.train_loss", "100000000000001 samples",
-        "expected at most 10000000"}},
+       {"small.toml", "probes.train_loss", "100000000000001 samples", "expected at most 10000000"}},
 
       // Numbers
       {"LearningRateNan",

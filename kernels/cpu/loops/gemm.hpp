@@ -14,8 +14,9 @@
 namespace manyfold::kernels::cpu::MF_ISA {
 namespace {
 
+/// A panel of columns of one product, `parts` tiles high.
 template <class T>
-struct Tile {
+struct Panel {
   int64_t k;
   const T* a;  // op(A)(i, p) at a[i * a_row + p * a_col]
   int64_t a_row, a_col;
@@ -27,44 +28,88 @@ struct Tile {
   T alpha, beta;
 };
 
-template <class T, int rows, int vectors, bool whole>
-void multiply_tile(const Tile<T>& tile) {
-  constexpr int w = width<T>;
-  const First<T> first = First<T>::of(tile.last);
-  Vector<T> sum[rows][vectors] = {};
-  const T* a = tile.a;
-  const T* b = tile.b;
-  const int64_t a_row = tile.a_row;
-  for (int64_t p = 0; p < tile.k; ++p, a += tile.a_col, b += tile.b_row) {
-    Vector<T> row[vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      row[v] = whole || v + 1 < vectors ? load(b + v * w) : load(b + v * w, first);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const Vector<T> factor = broadcast(a[i * a_row]);
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
-    }
+/// How much of the last vector of a panel is there. Halves and quarters have loads and stores of
+/// their own: those need no mask, and cross cache lines more seldom.
+enum class Tail { whole, half, quarter, masked };
+
+template <class T>
+constexpr Tail tail_of(int64_t last) {
+  if (last == width<T>) return Tail::whole;
+  if (last * 2 == width<T> && vector_bytes > 16) return Tail::half;
+  if (last * 4 == width<T> && vector_bytes > 16) return Tail::quarter;
+  return Tail::masked;
+}
+
+template <Tail tail, class T>
+MF_LOOP Vector<T> load_tail(const T* p, First<T> first) {
+  if constexpr (tail == Tail::whole) return load(p);
+  if constexpr (tail == Tail::half) return load_half(p);
+  if constexpr (tail == Tail::quarter) return load_quarter(p);
+  return load(p, first);
+}
+
+template <Tail tail, class T>
+MF_LOOP void store_tail(T* p, Vector<T> v, First<T> first) {
+  if constexpr (tail == Tail::whole) {
+    store(p, v);
+  } else if constexpr (tail == Tail::half) {
+    store_half(p, v);
+  } else if constexpr (tail == Tail::quarter) {
+    store_quarter(p, v);
+  } else {
+    store(p, v, first);
   }
-  const bool scaled = tile.alpha != 1;
-  const bool added = tile.beta != 0;
-  const Vector<T> alpha = broadcast(tile.alpha);
-  const Vector<T> beta = broadcast(tile.beta);
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-    T* c = tile.c + i * tile.c_row;
+}
+
+template <class T, int rows, int vectors, Tail tail>
+void multiply_tiles(const Panel<T>& panel, int64_t parts) {
+  constexpr int w = width<T>;
+  // Copies, because stores to C could change what `panel` refers to.
+  const int64_t k = panel.k;
+  const int64_t a_row = panel.a_row;
+  const int64_t a_col = panel.a_col;
+  const int64_t b_row = panel.b_row;
+  const int64_t c_row = panel.c_row;
+  const First<T> first = First<T>::of(panel.last);
+  const bool plain = panel.alpha == 1 && panel.beta == 0;
+  const bool added = panel.beta != 0;
+  const Vector<T> alpha = broadcast(panel.alpha);
+  const Vector<T> beta = broadcast(panel.beta);
+  const T* tile_a = panel.a;
+  T* c = panel.c;
+  for (int64_t part = 0; part < parts; ++part, tile_a += rows * a_row) {
+    Vector<T> sum[rows][vectors] = {};
+    const T* a = tile_a;
+    const T* b = panel.b;
+    for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
+      Vector<T> row[vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      Vector<T> x = sum[i][v];
-      if (scaled) x *= alpha;
-      if (whole || v + 1 < vectors) {
-        if (added) x = fma(beta, load(c + v * w), x);
-        store(c + v * w, x);
-      } else {
-        if (added) x = fma(beta, load(c + v * w, first), x);
-        store(c + v * w, x, first);
+      for (int v = 0; v < vectors; ++v) {
+        row[v] = v + 1 < vectors ? load(b + v * w) : load_tail<tail>(b + v * w, first);
+      }
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+        const Vector<T> factor = broadcast(a[i * a_row]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i, c += c_row) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        T* const place = c + v * w;
+        const bool inner = v + 1 < vectors;
+        Vector<T> x = sum[i][v];
+        if (!plain) {
+          x *= alpha;
+          if (added) x = fma(beta, inner ? load(place) : load_tail<tail>(place, first), x);
+        }
+        if (inner) {
+          store(place, x);
+        } else {
+          store_tail<tail>(place, x, first);
+        }
       }
     }
   }
@@ -79,15 +124,15 @@ constexpr int max_rows(int vectors) {
 }
 
 template <class T>
-using TileFunction = void (*)(const Tile<T>&);
+using TileFunction = void (*)(const Panel<T>&, int64_t parts);
 
 /// Tiles of 1 to 12 rows.
-template <class T, int vectors, bool whole>
+template <class T, int vectors, Tail tail>
 struct TileRows {
   template <int rows>
   static constexpr TileFunction<T> of() {
     if constexpr (rows <= max_rows(vectors)) {
-      return multiply_tile<T, rows, vectors, whole>;
+      return multiply_tiles<T, rows, vectors, tail>;
     } else {
       return nullptr;
     }
@@ -97,47 +142,96 @@ struct TileRows {
                                                 of<10>(), of<11>(), of<12>()};
 };
 
-template <class T, bool whole>
-const TileFunction<T>* tiles(int vectors) {
+template <class T, Tail tail>
+const TileFunction<T>* tiles(int64_t vectors) {
   switch (vectors) {
     case 1:
-      return TileRows<T, 1, whole>::table;
+      return TileRows<T, 1, tail>::table;
     case 2:
-      return TileRows<T, 2, whole>::table;
+      return TileRows<T, 2, tail>::table;
     case 3:
-      return TileRows<T, 3, whole>::table;
+      return TileRows<T, 3, tail>::table;
     default:
-      return TileRows<T, max_vectors, whole>::table;
+      return TileRows<T, max_vectors, tail>::table;
+  }
+}
+
+template <class T>
+const TileFunction<T>* tiles(int64_t vectors, Tail tail) {
+  switch (tail) {
+    case Tail::whole:
+      return tiles<T, Tail::whole>(vectors);
+    case Tail::half:
+      return tiles<T, Tail::half>(vectors);
+    case Tail::quarter:
+      return tiles<T, Tail::quarter>(vectors);
+    default:
+      return tiles<T, Tail::masked>(vectors);
+  }
+}
+
+/// How C is cut, found once for all slots: panels of columns of nearly equal width (13 vectors are
+/// 4 + 3 + 3 + 3, not 4 + 4 + 4 + 1), each cut into `high` tiles of `rows` + 1 rows and `low` tiles
+/// of `rows` rows.
+template <class T>
+struct Plan {
+  struct Columns {
+    int64_t begin, last;
+    int64_t rows, high, low;
+    TileFunction<T> multiply_high, multiply_low;
+  };
+  static constexpr int64_t capacity =
+      (largest_own_gemm / width<T> + max_vectors - 1) / max_vectors + 1;
+  int64_t count;
+  Columns columns[capacity];
+};
+
+template <class T>
+void make_plan(int64_t m, int64_t n, Plan<T>& plan) {
+  constexpr int w = width<T>;
+  const int64_t all_vectors = (n + w - 1) / w;
+  plan.count = (all_vectors + max_vectors - 1) / max_vectors;
+  int64_t column = 0;
+  int64_t vectors_left = all_vectors;
+  for (int64_t i = 0; i < plan.count; ++i) {
+    const int64_t panels_left = plan.count - i;
+    const int64_t vectors = (vectors_left + panels_left - 1) / panels_left;
+    vectors_left -= vectors;
+    const int64_t end = column + vectors * w;
+    const int64_t limit = max_rows(static_cast<int>(vectors));
+    const int64_t parts = (m + limit - 1) / limit;
+    typename Plan<T>::Columns& columns = plan.columns[i];
+    columns.begin = column;
+    columns.last = end <= n ? w : n - (end - w);
+    const TileFunction<T>* table = tiles<T>(vectors, tail_of<T>(columns.last));
+    columns.rows = m / parts;
+    columns.high = m % parts;
+    columns.low = parts - columns.high;
+    columns.multiply_low = table[columns.rows];
+    columns.multiply_high = columns.high > 0 ? table[columns.rows + 1] : nullptr;
+    column = end;
   }
 }
 
 /// One product.
 template <class T>
-void multiply(int64_t m, int64_t n, Tile<T> tile) {
-  constexpr int w = width<T>;
-  const T* const a = tile.a;
-  const T* const b = tile.b;
-  T* const c = tile.c;
-  int64_t column = 0;
-  int64_t vectors_left = (n + w - 1) / w;
-  // Panels of columns of nearly equal width: 13 vectors are 4 + 3 + 3 + 3, not 4 + 4 + 4 + 1.
-  for (int64_t panels = (vectors_left + max_vectors - 1) / max_vectors; panels > 0; --panels) {
-    const int vectors = static_cast<int>((vectors_left + panels - 1) / panels);
-    vectors_left -= vectors;
-    const int64_t end = column + vectors * w;
-    const bool whole = end <= n;
-    tile.last = whole ? w : n - (end - w);
-    const TileFunction<T>* table = whole ? tiles<T, true>(vectors) : tiles<T, false>(vectors);
-    tile.b = b + column;
-    int64_t row = 0;
-    for (int64_t parts = (m + max_rows(vectors) - 1) / max_rows(vectors); parts > 0; --parts) {
-      const int64_t rows = (m - row + parts - 1) / parts;
-      tile.a = a + row * tile.a_row;
-      tile.c = c + row * tile.c_row + column;
-      table[rows](tile);
-      row += rows;
+void multiply(const Plan<T>& plan, Panel<T> panel) {
+  const T* const a = panel.a;
+  const T* const b = panel.b;
+  T* const c = panel.c;
+  for (int64_t i = 0; i < plan.count; ++i) {
+    const typename Plan<T>::Columns& columns = plan.columns[i];
+    panel.last = columns.last;
+    panel.a = a;
+    panel.b = b + columns.begin;
+    panel.c = c + columns.begin;
+    if (columns.high > 0) {
+      columns.multiply_high(panel, columns.high);
+      const int64_t done = columns.high * (columns.rows + 1);
+      panel.a += done * panel.a_row;
+      panel.c += done * panel.c_row;
     }
-    column = end;
+    columns.multiply_low(panel, columns.low);
   }
 }
 
@@ -153,25 +247,27 @@ int64_t gemm_scratch(const GemmBatch<T>& batch) {
 
 template <class T>
 void gemm(const GemmBatch<T>& batch, int64_t slot_begin, int64_t slot_end, T* scratch) {
-  Tile<T> tile;
-  tile.k = batch.k;
-  tile.a_row = batch.transpose_a ? 1 : batch.a_row;
-  tile.a_col = batch.transpose_a ? batch.a_row : 1;
-  tile.b_row = batch.transpose_b ? round_up<T>(batch.n) : batch.b_row;
-  tile.c_row = batch.c_row;
-  tile.alpha = batch.alpha;
-  tile.beta = batch.beta;
+  Plan<T> plan;
+  make_plan(batch.m, batch.n, plan);
+  Panel<T> panel;
+  panel.k = batch.k;
+  panel.a_row = batch.transpose_a ? 1 : batch.a_row;
+  panel.a_col = batch.transpose_a ? batch.a_row : 1;
+  panel.b_row = batch.transpose_b ? round_up<T>(batch.n) : batch.b_row;
+  panel.c_row = batch.c_row;
+  panel.alpha = batch.alpha;
+  panel.beta = batch.beta;
   for (int64_t slot = slot_begin; slot < slot_end; ++slot) {
-    tile.a = batch.a + slot * batch.a_slot;
-    tile.b = batch.b + slot * batch.b_slot;
-    tile.c = batch.c + slot * batch.c_slot;
+    panel.a = batch.a + slot * batch.a_slot;
+    panel.b = batch.b + slot * batch.b_slot;
+    panel.c = batch.c + slot * batch.c_slot;
     if (batch.transpose_b) {
       if (slot == slot_begin || batch.b_slot != 0) {
-        transpose(tile.b, batch.b_row, batch.n, batch.k, scratch, tile.b_row);
+        transpose(panel.b, batch.b_row, batch.n, batch.k, scratch, panel.b_row);
       }
-      tile.b = scratch;
+      panel.b = scratch;
     }
-    multiply(batch.m, batch.n, tile);
+    multiply(plan, panel);
   }
 }
 

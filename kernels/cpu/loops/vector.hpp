@@ -6,7 +6,12 @@
 #include <stdint.h>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
+// GCC 12 warns of what its own header leaves undefined on purpose.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 #if !defined(MF_ISA)
@@ -91,6 +96,32 @@ MF_LOOP void store(float* p, Vector<float> v, First<float> first) {
   _mm512_mask_storeu_ps(p, first.mask, v);
 }
 
+// The first half or quarter of a vector, the rest zero.
+MF_LOOP Vector<double> load_half(const double* p) {
+  return _mm512_zextpd256_pd512(_mm256_loadu_pd(p));
+}
+MF_LOOP Vector<float> load_half(const float* p) {
+  return _mm512_zextps256_ps512(_mm256_loadu_ps(p));
+}
+MF_LOOP Vector<double> load_quarter(const double* p) {
+  return _mm512_zextpd128_pd512(_mm_loadu_pd(p));
+}
+MF_LOOP Vector<float> load_quarter(const float* p) {
+  return _mm512_zextps128_ps512(_mm_loadu_ps(p));
+}
+MF_LOOP void store_half(double* p, Vector<double> v) {
+  _mm256_storeu_pd(p, _mm512_castpd512_pd256(v));
+}
+MF_LOOP void store_half(float* p, Vector<float> v) {
+  _mm256_storeu_ps(p, _mm512_castps512_ps256(v));
+}
+MF_LOOP void store_quarter(double* p, Vector<double> v) {
+  _mm_storeu_pd(p, _mm512_castpd512_pd128(v));
+}
+MF_LOOP void store_quarter(float* p, Vector<float> v) {
+  _mm_storeu_ps(p, _mm512_castps512_ps128(v));
+}
+
 #elif defined(__AVX2__)
 
 MF_LOOP Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {
@@ -124,6 +155,28 @@ MF_LOOP void store(float* p, Vector<float> v, First<float> first) {
   _mm256_maskstore_ps(p, first.mask, v);
 }
 
+MF_LOOP Vector<double> load_half(const double* p) {
+  return _mm256_zextpd128_pd256(_mm_loadu_pd(p));
+}
+MF_LOOP Vector<float> load_half(const float* p) { return _mm256_zextps128_ps256(_mm_loadu_ps(p)); }
+MF_LOOP Vector<double> load_quarter(const double* p) {
+  return _mm256_zextpd128_pd256(_mm_load_sd(p));
+}
+MF_LOOP Vector<float> load_quarter(const float* p) {
+  return _mm256_zextps128_ps256(
+      _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+MF_LOOP void store_half(double* p, Vector<double> v) {
+  _mm_storeu_pd(p, _mm256_castpd256_pd128(v));
+}
+MF_LOOP void store_half(float* p, Vector<float> v) { _mm_storeu_ps(p, _mm256_castps256_ps128(v)); }
+MF_LOOP void store_quarter(double* p, Vector<double> v) {
+  _mm_store_sd(p, _mm256_castpd256_pd128(v));
+}
+MF_LOOP void store_quarter(float* p, Vector<float> v) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_castps_si128(_mm256_castps256_ps128(v)));
+}
+
 #else
 
 template <class V>
@@ -149,6 +202,24 @@ MF_LOOP void store(T* p, Vector<T> v, First<T> first) {
   for (int i = 0; i < width<T>; ++i) {
     if (i < first.count) p[i] = v[i];
   }
+}
+
+// Not used with vectors this short.
+template <class T>
+MF_LOOP Vector<T> load_half(const T* p) {
+  return load(p, First<T>::of(width<T> / 2));
+}
+template <class T>
+MF_LOOP Vector<T> load_quarter(const T* p) {
+  return load(p, First<T>::of(width<T> / 4));
+}
+template <class T>
+MF_LOOP void store_half(T* p, Vector<T> v) {
+  store(p, v, First<T>::of(width<T> / 2));
+}
+template <class T>
+MF_LOOP void store_quarter(T* p, Vector<T> v) {
+  store(p, v, First<T>::of(width<T> / 4));
 }
 
 #endif

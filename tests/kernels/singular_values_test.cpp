@@ -1,0 +1,396 @@
+#include "kernels/singular_values.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include <lapacke.h>
+
+#include "tests/kernels/devices.hpp"
+
+namespace manyfold::kernels {
+namespace {
+
+using namespace manyfold::test;
+
+struct Matrix {
+  std::int64_t rows = 0, cols = 0;
+  std::vector<double> entries;  // row-major
+  double& at(std::int64_t r, std::int64_t c) {
+    return entries[static_cast<std::size_t>(r * cols + c)];
+  }
+  double at(std::int64_t r, std::int64_t c) const {
+    return entries[static_cast<std::size_t>(r * cols + c)];
+  }
+};
+
+Matrix random_matrix(std::int64_t rows, std::int64_t cols, std::mt19937_64& random) {
+  return {rows, cols, random_vector<double>(rows * cols, random)};
+}
+
+/// One-sided Jacobi in extended precision, columns of the given matrix as they are: 11 bits more
+/// than what is tested, and the range to hold 1e+-4000.
+std::vector<double> reference_values(const Matrix& a) {
+  const bool transposed = a.rows < a.cols;
+  const auto n = static_cast<std::size_t>(std::min(a.rows, a.cols));
+  const auto m = static_cast<std::size_t>(std::max(a.rows, a.cols));
+  std::vector<std::vector<long double>> x(n, std::vector<long double>(m));
+  for (std::size_t j = 0; j < n; ++j) {
+    for (std::size_t i = 0; i < m; ++i) {
+      const auto r = static_cast<std::int64_t>(transposed ? j : i);
+      const auto c = static_cast<std::int64_t>(transposed ? i : j);
+      x[j][i] = a.at(r, c);
+    }
+  }
+  const auto dot = [&](std::size_t p, std::size_t q) {
+    long double sum = 0;
+    for (std::size_t i = 0; i < m; ++i) sum += x[p][i] * x[q][i];
+    return sum;
+  };
+  bool rotated = true;
+  for (int sweep = 0; rotated && sweep < 100; ++sweep) {
+    rotated = false;
+    for (std::size_t p = 0; p + 1 < n; ++p) {
+      for (std::size_t q = p + 1; q < n; ++q) {
+        if (dot(q, q) > dot(p, p)) std::swap(x[p], x[q]);
+        const long double app = dot(p, p);
+        const long double aqq = dot(q, q);
+        const long double apq = dot(p, q);
+        if (std::fabs(apq) <= 1e-18L * std::sqrt(app) * std::sqrt(aqq)) continue;
+        rotated = true;
+        const long double tau = (aqq - app) / (2 * apq);
+        const long double t =
+            (tau < 0 ? -1.0L : 1.0L) / (std::fabs(tau) + std::sqrt(1 + tau * tau));
+        const long double c = 1 / std::sqrt(1 + t * t);
+        for (std::size_t i = 0; i < m; ++i) {
+          const long double u = x[p][i];
+          const long double v = x[q][i];
+          x[p][i] = c * (u - t * v);
+          x[q][i] = c * (v + t * u);
+        }
+      }
+    }
+  }
+  std::vector<double> values(n);
+  for (std::size_t j = 0; j < n; ++j) values[j] = static_cast<double>(std::sqrt(dot(j, j)));
+  std::sort(values.begin(), values.end(), std::greater<>());
+  return values;
+}
+
+std::vector<double> lapack_values(const Matrix& a) {
+  std::vector<double> copy = a.entries;
+  std::vector<double> values(static_cast<std::size_t>(std::min(a.rows, a.cols)));
+  // What is stored by rows is the transpose stored by columns, which has the same singular values.
+  const int status =
+      LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', static_cast<int>(a.cols), static_cast<int>(a.rows),
+                     copy.data(), static_cast<int>(a.cols), values.data(), nullptr, 1, nullptr, 1);
+  EXPECT_EQ(status, 0);
+  return values;
+}
+
+class SingularValues : public DeviceTest {
+ protected:
+  struct Result {
+    std::vector<std::vector<double>> values;  // per slot
+    std::vector<std::int32_t> sweeps;
+  };
+
+  /// Matrices of one shape, with gaps between rows, slots and values that must stay untouched.
+  template <class T = double>
+  Result compute(const std::vector<Matrix>& matrices, std::int64_t count = -1,
+                 int max_sweeps = 60) {
+    const std::int64_t rows = matrices.front().rows;
+    const std::int64_t cols = matrices.front().cols;
+    const auto slots = static_cast<std::int64_t>(matrices.size());
+    if (count < 0) count = std::min(rows, cols);
+    const std::int64_t row_stride = cols + 2;
+    const std::int64_t slot_stride = rows * row_stride + 1;
+    const std::int64_t values_stride = count + 3;
+    auto host = poisoned<T>(slots * slot_stride);
+    for (std::int64_t s = 0; s < slots; ++s) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t c = 0; c < cols; ++c) {
+          host[static_cast<std::size_t>(s * slot_stride + r * row_stride + c)] =
+              static_cast<T>(matrices[static_cast<std::size_t>(s)].at(r, c));
+        }
+      }
+    }
+    const auto a = to_device(executor(), host);
+    const auto values = to_device(
+        executor(), std::vector<double>(static_cast<std::size_t>(slots * values_stride), -7));
+    const auto sweeps =
+        to_device(executor(), std::vector<std::int32_t>(static_cast<std::size_t>(slots), -7));
+    const Buffer<double> workspace(executor(), slots * singular_values_workspace(rows, cols));
+    singular_values(executor(),
+                    SingularValuesArgs<T>{{a.data(), slots, rows, cols, slot_stride, row_stride},
+                                          values.data(),
+                                          count,
+                                          values_stride,
+                                          sweeps.data(),
+                                          workspace.data(),
+                                          max_sweeps});
+    EXPECT_EQ(bits(a.download()), bits(host)) << "the matrix was changed";
+    const auto all = values.download();
+    Result result;
+    for (std::int64_t s = 0; s < slots; ++s) {
+      const auto begin = all.begin() + s * values_stride;
+      result.values.emplace_back(begin, begin + count);
+      for (std::int64_t i = count; i < values_stride; ++i) EXPECT_EQ(begin[i], -7);
+    }
+    result.sweeps = sweeps.download();
+    return result;
+  }
+
+  std::vector<double> values_of(const Matrix& a) { return compute({a}).values.front(); }
+};
+
+void expect_relative(const std::vector<double>& values, const std::vector<double>& expected,
+                     double tolerance) {
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_LE(std::fabs(values[i] - expected[i]), tolerance * expected[i])
+        << "value " << i << ": " << values[i] << " for " << expected[i];
+  }
+}
+
+/// Both algorithms are backward stable: each value within c max(m, n) eps of the largest.
+TEST_P(SingularValues, MatchLapack) {
+  std::mt19937_64 random(test_seed());
+  std::vector<std::pair<int, int>> sizes = {{1, 1},   {1, 7},   {7, 1},   {2, 2},
+                                            {3, 2},   {5, 4},   {20, 20}, {33, 65},
+                                            {64, 33}, {8, 200}, {17, 9},  {31, 31}};
+  if (!emulated()) sizes.insert(sizes.end(), {{64, 64}, {100, 100}, {130, 129}, {200, 200}});
+  sizes.emplace_back(100, 64);
+  for (const auto& [rows, cols] : sizes) {
+    std::vector<Matrix> matrices;
+    for (int s = 0; s < (emulated() ? 1 : 3); ++s) {
+      matrices.push_back(random_matrix(rows, cols, random));
+    }
+    const Result result = compute(matrices);
+    for (std::size_t s = 0; s < matrices.size(); ++s) {
+      const auto expected = lapack_values(matrices[s]);
+      const double bound = 8 * std::max(rows, cols) * epsilon<double>() * expected.front();
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_NEAR(result.values[s][i], expected[i], bound) << rows << "x" << cols << ", " << i;
+      }
+      EXPECT_TRUE(std::is_sorted(result.values[s].rbegin(), result.values[s].rend()));
+      EXPECT_GE(result.sweeps[s], 0) << rows << "x" << cols;
+      EXPECT_LE(result.sweeps[s], 12) << rows << "x" << cols;
+    }
+  }
+}
+
+/// Too large for a block's shared memory on a GPU: columns in the workspace.
+TEST_P(SingularValues, OfTallMatrix) {
+  std::mt19937_64 random(test_seed());
+  const Matrix a = random_matrix(1024, 30, random);
+  expect_relative(values_of(a), lapack_values(a), 1024 * epsilon<double>());
+}
+
+TEST_P(SingularValues, AreRelativelyAccurateOnGradedColumns) {
+  std::mt19937_64 random(test_seed());
+  for (const auto& [rows, cols] : {std::pair{20, 20}, {30, 12}, {12, 30}}) {
+    Matrix a = random_matrix(rows, cols, random);
+    const bool by_column = rows >= cols;
+    const int count = std::min(rows, cols);
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < cols; ++c) {
+        // Neither ascending nor descending: the grading is not the order.
+        const int place = ((by_column ? c : r) * 7 + 3) % count;
+        a.at(r, c) *= std::pow(10.0, -30.0 * place / (count - 1));
+      }
+    }
+    const auto expected = reference_values(a);
+    EXPECT_LT(expected.back(), 1e-28);
+    expect_relative(values_of(a), expected, 1e-12);
+  }
+}
+
+/// A square matrix graded along its rows is rotated along its rows.
+TEST_P(SingularValues, AreRelativelyAccurateOnGradedRows) {
+  std::mt19937_64 random(test_seed());
+  const int n = 20;
+  Matrix a = random_matrix(n, n, random);
+  Matrix flipped = a;
+  for (int r = 0; r < n; ++r) {
+    for (int c = 0; c < n; ++c) {
+      a.at(r, c) *= std::pow(10.0, -30.0 * r / (n - 1));
+      flipped.at(c, r) = a.at(r, c);
+    }
+  }
+  expect_relative(values_of(a), reference_values(flipped), 1e-12);
+}
+
+TEST_P(SingularValues, NeitherOverflowNorUnderflow) {
+  std::mt19937_64 random(test_seed());
+  const Matrix a = random_matrix(20, 12, random);
+  const auto base = reference_values(a);
+  for (const double scale : {1e-200, 1e200, 1e-290, 1e300}) {
+    Matrix scaled = a;
+    for (double& x : scaled.entries) x *= scale;
+    auto expected = base;
+    for (double& x : expected) x *= scale;
+    expect_relative(values_of(scaled), expected, 1e-13);
+  }
+  Matrix spread = a;  // both ends in one matrix
+  for (int r = 0; r < 20; ++r) {
+    for (int c = 0; c < 12; ++c) spread.at(r, c) *= std::pow(10.0, 200 - 400.0 * c / 11);
+  }
+  expect_relative(values_of(spread), reference_values(spread), 1e-12);
+}
+
+TEST_P(SingularValues, OfSubnormalEntries) {
+  const Matrix a{2, 1, {3 * std::numeric_limits<double>::denorm_min(), 0}};
+  EXPECT_EQ(values_of(a).front(), 3 * std::numeric_limits<double>::denorm_min());
+}
+
+TEST_P(SingularValues, OfZeroColumnsAreExactlyZero) {
+  std::mt19937_64 random(test_seed());
+  EXPECT_EQ(values_of({4, 3, std::vector<double>(12)}), std::vector<double>(3));
+  EXPECT_EQ(values_of({1, 1, {0}}), std::vector<double>(1));
+  Matrix a = random_matrix(9, 6, random);
+  Matrix kept{9, 4, {}};
+  for (int r = 0; r < 9; ++r) {
+    a.at(r, 1) = 0;
+    a.at(r, 4) = 0;
+    for (const int c : {0, 2, 3, 5}) kept.entries.push_back(a.at(r, c));
+  }
+  const auto values = values_of(a);
+  EXPECT_EQ(values[4], 0);
+  EXPECT_EQ(values[5], 0);
+  expect_relative({values.begin(), values.begin() + 4}, reference_values(kept), 1e-13);
+}
+
+TEST_P(SingularValues, OfOneRowColumnOrEntry) {
+  EXPECT_EQ(values_of({1, 1, {-3}}), std::vector<double>{3});
+  EXPECT_EQ(values_of({1, 2, {3, -4}}), std::vector<double>{5});
+  EXPECT_EQ(values_of({2, 1, {-3, 4}}), std::vector<double>{5});
+}
+
+TEST_P(SingularValues, BeyondTheRankAreRounding) {
+  std::mt19937_64 random(test_seed());
+  const int n = 24;
+  const int rank = 3;
+  const Matrix u = random_matrix(n, rank, random);
+  const Matrix v = random_matrix(rank, n, random);
+  Matrix a{n, n, std::vector<double>(n * n)};
+  for (int r = 0; r < n; ++r) {
+    for (int c = 0; c < n; ++c) {
+      for (int i = 0; i < rank; ++i) a.at(r, c) += u.at(r, i) * v.at(i, c);
+    }
+  }
+  const Result result = compute({a});
+  const auto& values = result.values.front();
+  EXPECT_GE(result.sweeps.front(), 0);
+  for (int i = rank; i < n; ++i) {
+    EXPECT_LE(values[static_cast<std::size_t>(i)], n * epsilon<double>() * values.front());
+  }
+  const auto expected = lapack_values(a);
+  expect_relative({values.begin(), values.begin() + rank},
+                  {expected.begin(), expected.begin() + rank}, 100 * n * epsilon<double>());
+}
+
+TEST_P(SingularValues, OfEqualColumns) {
+  const Matrix a{3, 3, {1, 1, 1, 2, 2, 2, 2, 2, 2}};
+  const auto values = values_of(a);
+  EXPECT_NEAR(values[0], std::sqrt(27.0), 8 * epsilon<double>() * std::sqrt(27.0));
+  EXPECT_LE(values[1], 3 * epsilon<double>() * values[0]);
+}
+
+TEST_P(SingularValues, OfOrthogonalColumnsNeedNoRotation) {
+  Matrix a{4, 4, std::vector<double>(16)};
+  for (int i = 0; i < 4; ++i)
+    a.at(i, (i + 1) % 4) = std::array{2.0, -8.0, 0.5, 4.0}[static_cast<std::size_t>(i)];
+  const Result result = compute({a});
+  EXPECT_EQ(result.values.front(), (std::vector<double>{8, 4, 2, 0.5}));
+  EXPECT_EQ(result.sweeps.front(), 1);
+}
+
+/// Floats are converted, not computed with: the values are those of the rounded matrix.
+TEST_P(SingularValues, OfFloatsAreComputedInDouble) {
+  std::mt19937_64 random(test_seed());
+  Matrix a = random_matrix(20, 20, random);
+  for (double& x : a.entries) x = static_cast<double>(static_cast<float>(x));
+  const Matrix b = random_matrix(1, 1, random);
+  EXPECT_EQ(compute<float>({a}).values, compute<double>({a}).values);
+}
+
+TEST_P(SingularValues, NotFiniteSlotIsNanAndAlone) {
+  std::mt19937_64 random(test_seed());
+  std::vector<Matrix> matrices;
+  for (int s = 0; s < 4; ++s) matrices.push_back(random_matrix(9, 12, random));
+  const Result good = compute(matrices);
+  matrices[1].at(8, 11) = std::numeric_limits<double>::quiet_NaN();
+  matrices[2].at(0, 0) = -std::numeric_limits<double>::infinity();
+  const Result bad = compute(matrices);
+  for (const std::size_t s : {1u, 2u}) {
+    for (const double value : bad.values[s]) EXPECT_TRUE(std::isnan(value));
+    EXPECT_EQ(bad.sweeps[s], 0);
+  }
+  EXPECT_EQ(bad.values[0], good.values[0]);
+  EXPECT_EQ(bad.values[3], good.values[3]);
+}
+
+TEST_P(SingularValues, DependOnTheirSlotAlone) {
+  std::mt19937_64 random(test_seed());
+  std::vector<Matrix> matrices;
+  for (int s = 0; s < 5; ++s) matrices.push_back(random_matrix(12, 12, random));
+  const Result together = compute(matrices);
+  for (std::size_t s = 0; s < matrices.size(); ++s) {
+    EXPECT_EQ(values_of(matrices[s]), together.values[s]);
+  }
+}
+
+TEST_P(SingularValues, FirstFewAreThoseOfAll) {
+  std::mt19937_64 random(test_seed());
+  const std::vector<Matrix> matrices = {random_matrix(10, 14, random),
+                                        random_matrix(10, 14, random)};
+  const Result all = compute(matrices);
+  const Result few = compute(matrices, 3);
+  for (std::size_t s = 0; s < 2; ++s) {
+    EXPECT_EQ(few.values[s], std::vector<double>(all.values[s].begin(), all.values[s].begin() + 3));
+  }
+}
+
+TEST_P(SingularValues, SayWhenSweepsDoNotSuffice) {
+  std::mt19937_64 random(test_seed());
+  const Matrix a = random_matrix(20, 20, random);
+  const Result result = compute({a}, -1, 1);
+  EXPECT_EQ(result.sweeps.front(), -1);
+  // Rotations keep the sum of squares, converged or not.
+  double squares = 0;
+  double norm2 = 0;
+  for (const double value : result.values.front()) squares += value * value;
+  for (const double x : a.entries) norm2 += x * x;
+  EXPECT_NEAR(squares, norm2, 400 * epsilon<double>() * norm2);
+}
+
+TEST_P(SingularValues, RejectWhatTheyCannotTake) {
+  const Buffer<double> memory(executor(), 64);
+  SingularValuesArgs<double> args;
+  args.a = {memory.data(), 1, 3, 4, 12, 4};
+  args.values = memory.data();
+  args.values_count = 3;
+  args.values_stride = 3;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "no workspace";
+  args.workspace = memory.data();
+  args.values_count = 4;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "4 values of 3";
+  args.values_count = 3;
+  args.a.slots = 2;
+  args.values_stride = 2;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "values overlap";
+  args.a.rows = 0;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "no rows";
+  args.a.rows = 1025;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "too many rows";
+}
+
+MANYFOLD_ON_EVERY_DEVICE(SingularValues);
+
+}  // namespace
+}  // namespace manyfold::kernels

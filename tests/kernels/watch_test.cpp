@@ -1,0 +1,70 @@
+#include "kernels/watch.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/kernels/devices.hpp"
+
+namespace manyfold::kernels {
+namespace {
+
+using namespace manyfold::test;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+class Watch : public DeviceTest {};
+
+TEST_P(Watch, ExtremesPassOverNan) {
+  // (slot, 4) in rows of 5 and 6: the gaps hold what must not be read or written.
+  const std::vector<double> values = {1, nan, -infinity, 3, 99, -2, nan, 5, 3, 99};
+  const std::vector<double> extremes = {nan, nan, nan, 4, -1, -1, -3, 7, 4, nan, -1, -1};
+  for (const bool maximum : {true, false}) {
+    const auto device_values = to_device(executor(), values);
+    const auto device_extremes = to_device(executor(), extremes);
+    running_extreme(executor(),
+                    {2, 4, device_values.data(), 5, device_extremes.data(), 6, maximum});
+    const std::vector<double> expected =
+        maximum ? std::vector<double>{1, nan, -infinity, 4, -1, -1, -2, 7, 5, 3, -1, -1}
+                : std::vector<double>{1, nan, -infinity, 3, -1, -1, -3, 7, 4, 3, -1, -1};
+    EXPECT_EQ(bits(device_extremes.download()), bits(expected)) << maximum;
+  }
+}
+
+TEST_P(Watch, ExtremesRejectOverlappingSlots) {
+  const Buffer<double> memory(executor(), 20);
+  EXPECT_THROW(running_extreme(executor(), {2, 4, memory.data(), 4, memory.data() + 8, 3, true}),
+               std::invalid_argument);
+}
+
+TEST_P(Watch, CrossingsKeepTheFirstStep) {
+  const auto steps = to_device(executor(), std::vector<std::int64_t>{10, 20, 30, 40, 50});
+  const std::vector<double> start = {nan, -7, nan, -7, nan, -7, nan, -7, 3, -7};
+  for (const bool below : {true, false}) {
+    const auto first = to_device(executor(), start);
+    const auto call = [&](const std::vector<double>& host) {
+      const auto values = to_device(executor(), host);
+      first_crossing(executor(), {5, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
+      executor().synchronize();
+    };
+    const double side = below ? -1 : 1;
+    // At the threshold is neither below nor above; NaN is no crossing; the last slot crossed
+    // before.
+    call({1.5 + side, 1.5, 1.5 - side, nan, 1.5 + side});
+    EXPECT_EQ(bits(first.download()),
+              bits(std::vector<double>{10, -7, nan, -7, nan, -7, nan, -7, 3, -7}));
+    const auto later = to_device(executor(), std::vector<std::int64_t>{11, 21, 31, 41, 51});
+    const auto values = to_device(
+        executor(), std::vector<double>{1.5 + side, 1.5 + side, 1.5 + side, side * infinity, 1.5});
+    first_crossing(executor(), {5, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
+    EXPECT_EQ(first.download(), (std::vector<double>{10, -7, 21, -7, 31, -7, 41, -7, 3, -7}));
+  }
+}
+
+MANYFOLD_ON_EVERY_DEVICE(Watch);
+
+}  // namespace
+}  // namespace manyfold::kernels

@@ -34,7 +34,7 @@ target_include_directories(manyfold_cuda SYSTEM PRIVATE ${MANYFOLD_RANDOM123_INC
 # No contraction: random numbers must have the bits that the CPU gives them; kernels that want fused
 # arithmetic write it. -lineinfo lets profilers name source lines at no cost.
 target_compile_options(manyfold_cuda PRIVATE
-  -std=c++20 --extended-lambda --fmad=false -lineinfo -Werror=all-warnings -O3
+  -std=c++20 --extended-lambda --fmad=false -lineinfo -Werror=all-warnings
   -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow)
 target_link_libraries(manyfold_cuda PRIVATE manyfold CUDA::cudart CUDA::cublas)
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${MANYFOLD_CUDA_ARCHITECTURES}")

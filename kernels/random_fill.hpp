@@ -16,8 +16,7 @@ enum class Distribution {
 };
 
 /// out (slot, element); seeds and scales (slot) in device memory. Element i of slot s is
-/// scale_s * draw(seed_s, stream, i), the draw made in double precision, the product rounded once
-/// to T.
+/// scale_s * draw(seed_s, stream, i): draw and product in double precision, then rounded to T.
 template <class T>
 struct RandomFillArgs {
   VectorBatch<T> out;

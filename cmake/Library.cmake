@@ -14,7 +14,7 @@ function(manyfold_loops name)
   target_compile_definitions(manyfold_loops_${name} PRIVATE MF_ISA=${name})
   # GCC 12 takes the undefined operands inside its own AVX-512 intrinsics for ours (GCC bug 105593).
   target_compile_options(manyfold_loops_${name} PRIVATE
-    -O3 -ffp-contract=off -Wno-maybe-uninitialized ${ARGN})
+    $<IF:$<BOOL:${MANYFOLD_SANITIZE}>,-O1,-O3> -ffp-contract=off -Wno-maybe-uninitialized ${ARGN})
 endfunction()
 manyfold_loops(portable)
 manyfold_loops(avx2 -mavx2 -mfma)

@@ -8,13 +8,17 @@ file(GLOB manyfold_loop_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/
 
 # The hot loops, once per instruction set (kernels/cpu/loops.hpp says why they stand apart). Results
 # must not depend on what the compiler fuses: contraction is written out where it is wanted.
+set(manyfold_loops_optimization -O3)
+if(MANYFOLD_SANITIZE)
+  set(manyfold_loops_optimization -O1)
+endif()
 function(manyfold_loops name)
   add_library(manyfold_loops_${name} OBJECT ${manyfold_loop_sources})
   target_link_libraries(manyfold_loops_${name} PRIVATE manyfold_options)
   target_compile_definitions(manyfold_loops_${name} PRIVATE MF_ISA=${name})
   # GCC 12 takes the undefined operands inside its own AVX-512 intrinsics for ours (GCC bug 105593).
   target_compile_options(manyfold_loops_${name} PRIVATE
-    $<IF:$<BOOL:${MANYFOLD_SANITIZE}>,-O1,-O3> -ffp-contract=off -Wno-maybe-uninitialized ${ARGN})
+    ${manyfold_loops_optimization} -ffp-contract=off -Wno-maybe-uninitialized ${ARGN})
 endfunction()
 manyfold_loops(portable)
 manyfold_loops(avx2 -mavx2 -mfma)

@@ -181,7 +181,7 @@ std::span<const ProbeKind> general_probes() {
 
 void add_probe_keys(Spec& spec) {
   add_cadence_keys(spec, "cadences.*", false);
-  auto add_kind = [&](const ProbeKind& kind, std::vector<Condition> when) {
+  auto add_kind = [&](const ProbeKind& kind, const std::vector<Condition>& when) {
     const std::string table = "probes." + kind.name;
     add_cadence_keys(spec, table, true);
     spec.add(

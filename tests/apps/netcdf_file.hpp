@@ -89,7 +89,7 @@ inline std::string read_text_attribute(int file, const char* name) {
   if (type == NC_STRING) {
     std::vector<char*> words(length, nullptr);
     require_netcdf(nc_get_att_string(file, NC_GLOBAL, name, words.data()));
-    const std::string text = length > 0 && words[0] != nullptr ? words[0] : "";
+    std::string text = length > 0 && words[0] != nullptr ? words[0] : "";
     require_netcdf(nc_free_string(length, words.data()));
     return text;
   }

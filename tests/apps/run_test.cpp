@@ -232,7 +232,7 @@ TEST_F(RunTest, DivergedMemberIsAResultAndLeavesTheOthersAlone) {
 TEST_F(RunTest, EmulatedDeviceStartsWhereTheCpuDoes) {
   const auto devices = run_program(scratch_.path(), {"info", "--json"}).json().at("devices");
   const bool usable = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
-    return device.at("device") == "emulated" && device.at("usable") == true;
+    return device.at("device") == "emulated" && device.at("usable").template get<bool>();
   });
   if (!usable) GTEST_SKIP() << "SKIPPED: libmanyfold_emulated.so is not beside the library";
   const NetcdfFile cpu = record_of("cpu", {"--device", "cpu"});

@@ -8,6 +8,7 @@
 #include <random>
 #include <stdexcept>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -581,7 +582,7 @@ TEST(Config, NestingIsBounded) {
             "no error");
   // The deepest that is let through is far from any stack's end.
   std::string deepest = "x = 1";
-  for (int i = 0; i < 60; ++i) deepest = repeated("a.", 31) + "a = {" + deepest + "}";
+  for (int i = 0; i < 60; ++i) deepest = fmt::format("{}a = {{{}}}", repeated("a.", 31), deepest);
   EXPECT_NE(error_of(deepest), "no error");
 }
 
@@ -603,7 +604,7 @@ class TemporaryFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path write(const std::string& name, std::string_view text) const {
-    const auto file = path_ / name;
+    auto file = path_ / name;
     std::ofstream(file, std::ios::binary) << text;
     return file;
   }

@@ -122,6 +122,77 @@ std::vector<std::uint8_t> draw_mask(const Settings& settings, const TargetSize& 
 
 }  // namespace
 
+void add_problem_keys(Spec& spec) {
+  spec.add({.path = "objective.kind",
+            .type = Type::text,
+            .doc = "completion: f(W) = 1/2 sum over observed entries of (W - M)^2; full: over all "
+                   "entries.",
+            .required = true,
+            .choices = {"completion", "full"},
+            .when = for_factorizations()});
+  spec.add({.path = "objective.observed",
+            .type = Type::number,
+            .doc = "Probability that an entry (a pair of entries, if symmetric) is observed.",
+            .required = true,
+            .min = 0,
+            .max = 1,
+            .min_exclusive = true,
+            .when = for_factorizations({{"objective.kind", {"completion"}}})});
+  spec.add({.path = "objective.test_on",
+            .type = Type::text,
+            .doc = "Entries that test loss and test error look at.",
+            .default_value = "unobserved",
+            .choices = {"unobserved", "all"},
+            .when = for_factorizations({{"objective.kind", {"completion"}}})});
+  spec.add({.path = "objective.symmetric",
+            .type = Type::boolean,
+            .doc = "Target and mask are symmetric, and an orthogonal start is too.",
+            .default_value = false,
+            .when = for_factorizations()});
+  spec.add({.path = "objective.target.kind",
+            .type = Type::text,
+            .doc = "low_rank: random orthonormal vectors and given singular values; gaussian: "
+                   "N(0, 1) entries; digits: real 8x8 images of handwritten digits, one a row.",
+            .required = true,
+            .choices = {"low_rank", "gaussian", "digits"},
+            .when = for_factorizations()});
+  const std::vector<Condition> drawn =
+      for_factorizations({{"objective.target.kind", {"low_rank", "gaussian"}}});
+  spec.add({.path = "objective.target.size",
+            .type = Type::integer,
+            .doc = "Rows and columns of a square target.",
+            .min = 1,
+            .max = largest_size,
+            .when = drawn});
+  spec.add({.path = "objective.target.rows",
+            .type = Type::integer,
+            .doc =
+                "Rows of the target; for digits, the number of images, taken in an order shuffled "
+                "by problem.seed.",
+            .min = 1,
+            .max = largest_size,
+            .when = for_factorizations()});
+  spec.add({.path = "objective.target.cols",
+            .type = Type::integer,
+            .doc = "Columns of the target.",
+            .min = 1,
+            .max = largest_size,
+            .when = drawn});
+  spec.add({.path = "objective.target.singular_values",
+            .type = Type::number | Type::numbers,
+            .doc = "Singular values of the target; their number is its rank.",
+            .required = true,
+            .min = 0,
+            .min_exclusive = true,
+            .when = for_factorizations({{"objective.target.kind", {"low_rank"}}})});
+  spec.add({.path = "objective.target.norm",
+            .type = Type::number,
+            .doc = "Scales the target to this Frobenius norm.",
+            .min = 0,
+            .min_exclusive = true,
+            .when = for_factorizations()});
+}
+
 Problem make_problem(const Settings& settings) {
   const TargetSize size = target_size(settings);
   const auto seed = static_cast<std::uint64_t>(settings.integer("problem.seed"));

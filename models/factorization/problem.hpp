@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
 
 namespace manyfold::factorization {
 
@@ -15,6 +16,8 @@ struct Problem {
   std::vector<double> target;
   std::vector<std::uint8_t> mask;
 };
+
+void add_problem_keys(Spec& spec);
 
 /// Draws or loads the problem of a member: a pure function of problem.seed and the objective's
 /// keys. Throws InputError: data that cannot be read, more images than there are, a mask with no

@@ -20,6 +20,43 @@ std::string list_text(const std::vector<std::int64_t>& values) {
 
 }  // namespace
 
+const std::vector<std::string>& model_names() {
+  static const std::vector<std::string> names{"deep_linear", "symmetric"};
+  return names;
+}
+
+Condition is_factorization() { return {"model.kind", model_names()}; }
+
+std::vector<Condition> for_factorizations(std::vector<Condition> more) {
+  more.insert(more.begin(), is_factorization());
+  return more;
+}
+
+void add_shape_keys(Spec& spec) {
+  spec.add({.path = "model.depth",
+            .type = Type::integer,
+            .doc = "Number of factors of the end-to-end matrix W. For the symmetric model, "
+                   "W = P P^T, it is even: U U^T has depth 2.",
+            .min = 1,
+            .max = 1024,
+            .when = for_factorizations()});
+  spec.add({.path = "model.hidden",
+            .type = Type::integer | Type::integers,
+            .doc =
+                "Width of the hidden layers: one for all, or one each, from the input. By default "
+                "the smaller side of the target.",
+            .min = 1,
+            .max = largest_size,
+            .when = for_factorizations()});
+  spec.add({.path = "model.sizes",
+            .type = Type::integers,
+            .doc = "All sizes n_0, ..., n_L from input to output, instead of depth and hidden: W_h "
+                   "is n_h x n_{h-1}.",
+            .min = 1,
+            .max = largest_size,
+            .when = for_factorizations()});
+}
+
 std::int64_t Shape::layer_offset(std::int64_t h) const {
   std::int64_t offset = 0;
   for (std::int64_t i = 1; i < h; ++i) offset += layer_size(i);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
 
 namespace manyfold::factorization {
 
@@ -32,6 +33,15 @@ struct Shape {
   double flops_per_gradient() const;
   std::string text() const;  ///< "20x20 . 20x20 . 20x20", output side first
 };
+
+/// Values of model.kind that are factorizations, and the condition that asks for them.
+const std::vector<std::string>& model_names();
+Condition is_factorization();
+/// `more`, and a factorization.
+std::vector<Condition> for_factorizations(std::vector<Condition> more = {});
+constexpr double largest_size = 65536;  ///< rows or columns of anything
+
+void add_shape_keys(Spec& spec);
 
 /// Rows and columns of the target that the objective names.
 struct TargetSize {

@@ -119,6 +119,36 @@ std::vector<double> identity(const Settings& settings, const Shape& shape) {
 
 }  // namespace
 
+void add_start_keys(Spec& spec) {
+  spec.add({.path = "init.kind",
+            .type = Type::text,
+            .doc = "gaussian: independent N(0, stddev^2) entries; orthogonal: balanced layers "
+                   "V_h D^(1/L) V_{h-1}^T; identity: W(0) = alpha I.",
+            .required = true,
+            .choices = {"gaussian", "orthogonal", "identity"},
+            .when = for_factorizations()});
+  spec.add({.path = "init.stddev",
+            .type = Type::number | Type::numbers,
+            .doc = "Standard deviation of the entries: one for all layers, or one each from the "
+                   "input.",
+            .min = 0,
+            .min_exclusive = true,
+            .when = for_factorizations({{"init.kind", {"gaussian"}}})});
+  spec.add({.path = "init.end_norm",
+            .type = Type::number,
+            .doc = "||W(0)||_F: one factor multiplies every layer of the draw.",
+            .min = 0,
+            .min_exclusive = true,
+            .when = for_factorizations({{"init.kind", {"gaussian", "orthogonal"}}})});
+  spec.add({.path = "init.alpha",
+            .type = Type::number,
+            .doc = "W(0) = alpha I.",
+            .required = true,
+            .min = 0,
+            .min_exclusive = true,
+            .when = for_factorizations({{"init.kind", {"identity"}}})});
+}
+
 std::vector<double> start(const Settings& settings, const Shape& shape) {
   const std::uint64_t seed = seed_of(settings, "init.seed");
   const std::string& kind = settings.text("init.kind");
@@ -144,6 +174,9 @@ void validate_start(const Settings& settings, const Shape& shape) {
             "one, or one for each of the " + std::to_string(shape.layers()) + " layers");
       }
     }
+  }
+  if (kind == "orthogonal" && !settings.has("init.end_norm")) {
+    settings.reject("init.end_norm", "nothing", "||W(0)||_F of an orthogonal start, a number > 0");
   }
   if (kind == "identity") {
     const bool square = std::all_of(shape.sizes.begin(), shape.sizes.end(),

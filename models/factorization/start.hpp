@@ -4,9 +4,12 @@
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
 #include "models/factorization/shape.hpp"
 
 namespace manyfold::factorization {
+
+void add_start_keys(Spec& spec);
 
 /// All layers of one member, one after another, each (n_h, n_{h-1}) row-major, in double precision.
 /// A pure function of init.seed, init.kind and the shape, times the scale that the keys ask for:

@@ -22,8 +22,15 @@ std::size_t element_bytes(const Settings& settings) {
   return settings.text("precision") == "f64" ? sizeof(double) : sizeof(float);
 }
 
-std::int64_t extent_of(const Settings& example, const ProbeKind& kind) {
-  return kind.extent.empty() ? 1 : model_kind(example).extent(example, kind);
+std::vector<std::int64_t> extents_of(const Settings& example, const ProbeKind& kind) {
+  if (kind.extents.empty()) return {};
+  return model_kind(example).extents(example, kind);
+}
+
+std::int64_t product(const std::vector<std::int64_t>& extents) {
+  std::int64_t width = 1;
+  for (const std::int64_t extent : extents) width *= extent;
+  return width;
 }
 
 }  // namespace
@@ -33,14 +40,14 @@ std::size_t Ensemble::bytes_per_slot(const Settings& example, const ProbePlan& p
   std::size_t doubles = 0;
   std::int64_t scratch = 0;
   for (const ProbeRequest& probe : probes.probes) {
-    const std::int64_t extent = extent_of(example, probe.kind);
-    if (probe.cadence >= 0) doubles += static_cast<std::size_t>(extent);
-    doubles += static_cast<std::size_t>(extent) * probe.watches.size();
-    if (!probe.watches.empty()) scratch = std::max(scratch, extent);
+    const std::int64_t width = product(extents_of(example, probe.kind));
+    if (probe.cadence >= 0) doubles += static_cast<std::size_t>(width);
+    doubles += static_cast<std::size_t>(width) * probe.watches.size();
+    if (!probe.watches.empty()) scratch = std::max(scratch, width);
   }
   return 3 * ControlBlock::bytes_per_slot() +
          (doubles + static_cast<std::size_t>(scratch)) * sizeof(double) +
-         optimizer_kind(example).bytes_per_slot(parameters, element_bytes(example));
+         optimizer_kind(example).bytes_per_slot(example, parameters, element_bytes(example));
 }
 
 Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan& family,
@@ -50,23 +57,26 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
       slots_(family.slots),
       check_every_(check_every),
       touched_bytes_(family.footprint.bytes_per_slot + family.footprint.shared_bytes),
+      optimizer_needs_gradient_(optimizer_kind(example).needs_gradient),
       optimizer_needs_norm_(optimizer_kind(example).needs_grad_norm2),
       control_(executor, family.slots),
       model_(model_kind(example).make(executor, example, family.slots, family.shared_problem)),
-      optimizer_(optimizer_kind(example).make(executor, model_->parameters(), family.slots)) {
+      optimizer_(optimizer_kind(example).make({executor, *model_, example, family.slots})) {
   samples_.resize(probes.cadences.size());
   for (std::size_t p = 0; p < probes.probes.size(); ++p) {
     const ProbeRequest& probe = probes.probes[p];
-    const std::int64_t extent = extent_of(example, probe.kind);
+    const std::vector<std::int64_t> extents = extents_of(example, probe.kind);
+    const std::int64_t width = product(extents);
     if (probe.cadence >= 0) {
       Samples& samples = samples_[static_cast<std::size_t>(probe.cadence)];
-      samples.places.push_back({static_cast<int>(p), -1, samples.width, extent});
-      samples.width += extent;
+      samples.places.push_back({static_cast<int>(p), -1, samples.width, width, extents});
+      samples.width += width;
     }
     for (std::size_t w = 0; w < probe.watches.size(); ++w) {
-      watch_places_.push_back({static_cast<int>(p), static_cast<int>(w), watch_width_, extent});
-      watch_width_ += extent;
-      scratch_width_ = std::max(scratch_width_, extent);
+      watch_places_.push_back(
+          {static_cast<int>(p), static_cast<int>(w), watch_width_, width, extents});
+      watch_width_ += width;
+      scratch_width_ = std::max(scratch_width_, width);
     }
   }
   for (Samples& samples : samples_) {
@@ -91,7 +101,9 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
     kernels::advance(executor_, control);
   };
   auto plain = [&] {
-    model_->evaluate(control, {.train_loss = false, .grad_norm2 = optimizer_needs_norm_});
+    if (optimizer_needs_gradient_) {
+      model_->evaluate(control, {.train_loss = false, .grad_norm2 = optimizer_needs_norm_});
+    }
     move();
   };
   auto checked = [&] {
@@ -113,7 +125,7 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
     samples.program = executor_.record(all, touched_bytes_, [&] {
       model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
       for (const Place& place : samples.places) {
-        observe(probes.probes[static_cast<std::size_t>(place.probe)], place.extent,
+        observe(probes.probes[static_cast<std::size_t>(place.probe)],
                 samples.device.data() + place.offset, samples.width);
       }
     });
@@ -126,8 +138,7 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
   }
 }
 
-void Ensemble::observe(const ProbeRequest& probe, std::int64_t extent, double* out,
-                       std::int64_t stride) {
+void Ensemble::observe(const ProbeRequest& probe, double* out, std::int64_t stride) {
   const kernels::StepControl control = control_.control();
   auto copy = [&](const double* from, bool square_root) {
     kernels::combine(executor_, {.slots = slots_,
@@ -141,7 +152,7 @@ void Ensemble::observe(const ProbeRequest& probe, std::int64_t extent, double* o
   if (probe.kind.name == "train_loss") return copy(control.train_loss, false);
   if (probe.kind.name == "grad_norm") return copy(control.grad_norm2, true);
   if (probe.kind.name == "time") return copy(control.time, false);
-  model_->observe(probe.kind.name, extent, out, stride);
+  model_->observe(probe.kind.name, out, stride);
 }
 
 void Ensemble::observe_watches() {
@@ -150,14 +161,14 @@ void Ensemble::observe_watches() {
   for (const Place& place : watch_places_) {
     const ProbeRequest& probe = probes_.probes[static_cast<std::size_t>(place.probe)];
     if (place.probe != observed) {
-      observe(probe, place.extent, watch_scratch_.data(), scratch_width_);
+      observe(probe, watch_scratch_.data(), scratch_width_);
       observed = place.probe;
     }
     const Watch& watch = probe.watches[static_cast<std::size_t>(place.watch)];
     double* state = watch_state_.data() + place.offset;
     if (watch.kind == Watch::Kind::maximum || watch.kind == Watch::Kind::minimum) {
       kernels::running_extreme(executor_, {.slots = slots_,
-                                           .count = place.extent,
+                                           .count = place.width,
                                            .values = watch_scratch_.data(),
                                            .values_stride = scratch_width_,
                                            .extremes = state,

@@ -51,7 +51,8 @@ class Ensemble {
     int probe = 0;   ///< index into ProbePlan::probes
     int watch = -1;  ///< index into its watches; -1 in a cadence
     std::int64_t offset = 0;
-    std::int64_t extent = 1;
+    std::int64_t width = 1;  ///< product of the extents
+    std::vector<std::int64_t> extents{};
   };
   std::span<const Place> places(int cadence) const;
   std::int64_t width(int cadence) const;
@@ -78,7 +79,7 @@ class Ensemble {
     std::unique_ptr<Program> program;
   };
 
-  void observe(const ProbeRequest& probe, std::int64_t extent, double* out, std::int64_t stride);
+  void observe(const ProbeRequest& probe, double* out, std::int64_t stride);
   void observe_watches();
   void record_programs(const ProbePlan& probes, std::int64_t check_every);
 
@@ -87,6 +88,7 @@ class Ensemble {
   std::int64_t slots_;
   std::int64_t check_every_;
   std::size_t touched_bytes_;
+  bool optimizer_needs_gradient_;
   bool optimizer_needs_norm_;
   ControlBlock control_;
   std::unique_ptr<Model> model_;

@@ -36,23 +36,10 @@ void add_general_keys(Spec& spec) {
             .type = Type::integer,
             .doc = "Draws the initial parameters; by default `seed`.",
             .min = 0});
-}
-
-void add_optimizer_keys(Spec& spec) {
-  KeySpec kind{.path = "optimizer.kind", .type = Type::text, .doc = "", .required = true};
-  for (const OptimizerKind& optimizer : optimizer_kinds()) {
-    kind.choices.push_back(optimizer.name);
-    kind.doc += (kind.doc.empty() ? "" : "; ") + optimizer.name + ": " + optimizer.doc;
-  }
-  kind.doc += ".";
-  spec.add(kind);
-  spec.add({.path = "optimizer.learning_rate",
-            .type = Type::number,
-            .doc = "Step size eta.",
-            .required = true,
-            .min = 0,
-            .min_exclusive = true});
-  for (const OptimizerKind& optimizer : optimizer_kinds()) optimizer.add_keys(spec);
+  spec.add({.path = "sgd.seed",
+            .type = Type::integer,
+            .doc = "Draws entries, minibatches and noise; by default `seed`.",
+            .min = 0});
 }
 
 void add_stop_keys(Spec& spec) {
@@ -125,6 +112,12 @@ const Spec& experiment_spec() {
     return all;
   }();
   return spec;
+}
+
+std::int64_t width_of(const ModelKind& kind, const Settings& settings, const ProbeKind& probe) {
+  std::int64_t width = 1;
+  for (const std::int64_t extent : kind.extents(settings, probe)) width *= extent;
+  return width;
 }
 
 std::uint64_t seed_of(const Settings& settings, std::string_view key) {

@@ -21,11 +21,11 @@
 
 namespace manyfold {
 
-/// An observable and how the record names it. `extent` is the dimension beyond (member, sample):
-/// "layer", "pair", "index"; empty for one value a member.
+/// An observable and how the record names it. `extents` are the dimensions beyond (member, sample):
+/// {"layer"}, {"layer", "index"}; none for one value a member.
 struct ProbeKind {
   std::string name;
-  std::string extent;
+  std::vector<std::string> extents;
   std::string units;
   std::string long_name;
   std::string comment;  ///< formula and source
@@ -40,6 +40,28 @@ struct Parameters {
   VectorBatch<T> gradient;
 };
 using AnyParameters = std::variant<Parameters<float>, Parameters<double>>;
+
+/// Something that a slot's member takes along when it is saved, branched off or continued: `bytes`
+/// of device memory a slot, slots `stride` bytes apart. Names are unique within one owner.
+struct StateArray {
+  std::string name;
+  std::byte* data = nullptr;
+  std::size_t bytes = 0;
+  std::size_t stride = 0;
+};
+
+/// A step's gradient that is not the objective's own: of a few of its terms, of noisy labels, or
+/// both. An objective is a sum over terms (observed entries, measurements), numbered from 0.
+struct StochasticGradient {
+  /// (slot, batch): the terms drawn; the gradient is then batch^-1 terms() times their sum, so that
+  /// its mean over uniform draws is the objective's. nullptr: all terms.
+  const std::int32_t* terms = nullptr;
+  std::int64_t batch = 0;
+  /// (slot): standard deviation of fresh Gaussian noise on every label; nullptr: none. The noise of
+  /// term j at step t is draw t * terms() + j of (seed, "sgd/label_noise").
+  const double* label_noise = nullptr;
+  const std::uint64_t* seeds = nullptr;  ///< (slot), for label noise
+};
 
 /// Memory and work of a family, known from its shape alone.
 struct Footprint {
@@ -65,10 +87,18 @@ class Model {
   };
   virtual void evaluate(const kernels::StepControl& control, Wanted wanted) = 0;
 
-  /// Values of one probe at the parameters that `evaluate` saw last: extents(probe) doubles per
-  /// slot, slots `stride` apart. Kernels only.
-  virtual void observe(const std::string& probe, std::int64_t count, double* out,
-                       std::int64_t stride) = 0;
+  /// The gradient that `what` describes, in place of the objective's own; penalties on parameters
+  /// are in it. Kernels only.
+  virtual void evaluate_stochastic(const kernels::StepControl& control,
+                                   const StochasticGradient& what) = 0;
+  /// Number of terms of each slot's objective (slot), in device memory, filled by `load`.
+  virtual const std::int64_t* terms() = 0;
+
+  /// Values of one probe at the parameters that `evaluate` saw last: as many doubles per slot as
+  /// the product of its extents, slots `stride` apart. Kernels only.
+  virtual void observe(const std::string& probe, double* out, std::int64_t stride) = 0;
+  /// What probes remember of a member's start, beside the parameters.
+  virtual std::vector<StateArray> state() { return {}; }
 };
 
 struct ModelKind {
@@ -86,11 +116,14 @@ struct ModelKind {
   /// (a mask that observes nothing, fewer images than asked for). Throws InputError.
   void (*check_problem)(const Settings&);
   Footprint (*footprint)(const Settings&, bool shared_problem);
-  /// Length of a probe's extent for members of this shape; 1 for a probe without extent.
-  std::int64_t (*extent)(const Settings&, const ProbeKind&);
+  /// Lengths of a probe's extents for members of this shape.
+  std::vector<std::int64_t> (*extents)(const Settings&, const ProbeKind&);
   std::unique_ptr<Model> (*make)(Executor&, const Settings& example, std::int64_t slots,
                                  bool shared_problem);
 };
+
+/// Product of the extents.
+std::int64_t width_of(const ModelKind& kind, const Settings& settings, const ProbeKind& probe);
 
 /// Every kind of model of the program.
 std::span<const ModelKind> model_kinds();

@@ -1,18 +1,31 @@
-// The list of optimizers, and what they share.
+// The registry of optimizers, and the keys that follow from it.
 #include "models/training/optimizer.hpp"
 
-#include <array>
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace manyfold {
+namespace {
 
-extern const OptimizerKind gd_kind;
-extern const OptimizerKind rms_gd_kind;
-
-std::span<const OptimizerKind> optimizer_kinds() {
-  static const std::array kinds{gd_kind, rms_gd_kind};
+/// Filled before main() by the optimizers' own files, in an order that only the linker knows: kept
+/// by name.
+std::vector<OptimizerKind>& registered() {
+  static std::vector<OptimizerKind> kinds;
   return kinds;
 }
+
+}  // namespace
+
+RegisterOptimizer::RegisterOptimizer(OptimizerKind kind) {
+  auto& kinds = registered();
+  const auto place = std::lower_bound(
+      kinds.begin(), kinds.end(), kind,
+      [](const OptimizerKind& a, const OptimizerKind& b) { return a.name < b.name; });
+  kinds.insert(place, std::move(kind));
+}
+
+std::span<const OptimizerKind> optimizer_kinds() { return registered(); }
 
 const OptimizerKind& optimizer_kind(const Settings& settings) {
   const std::string& name = settings.text("optimizer.kind");
@@ -22,19 +35,36 @@ const OptimizerKind& optimizer_kind(const Settings& settings) {
   throw std::logic_error("optimizer.kind passed validation but is not known: " + name);
 }
 
-PerSlot::PerSlot(Executor& executor, std::int64_t slots, double initial)
-    : values_(executor, slots), initial_(initial) {
-  fill(initial);
-}
-
-void PerSlot::load(std::span<const Settings> members, std::string_view key) {
-  std::vector<double> host(static_cast<std::size_t>(values_.size()), initial_);
-  for (std::size_t i = 0; i < members.size(); ++i) host[i] = members[i].number(key);
-  values_.upload(host);
-}
-
-void PerSlot::fill(double value) {
-  values_.upload(std::vector<double>(static_cast<std::size_t>(values_.size()), value));
+void add_optimizer_keys(Spec& spec) {
+  KeySpec kind{.path = "optimizer.kind", .type = Type::text, .doc = "", .required = true};
+  for (const OptimizerKind& optimizer : optimizer_kinds()) {
+    kind.choices.push_back(optimizer.name);
+    kind.doc += (kind.doc.empty() ? "" : "; ") + optimizer.name + ": " + optimizer.doc;
+  }
+  kind.doc += ".";
+  spec.add(kind);
+  spec.add({.path = "optimizer.learning_rate",
+            .type = Type::number,
+            .doc = "Step size eta.",
+            .required = true,
+            .min = 0,
+            .min_exclusive = true});
+  // A key that several kinds share is legal with any of them.
+  std::vector<KeySpec> keys;
+  for (const OptimizerKind& optimizer : optimizer_kinds()) {
+    for (KeySpec key : optimizer.keys) {
+      key.path = "optimizer." + key.path;
+      const auto known = std::find_if(keys.begin(), keys.end(),
+                                      [&](const KeySpec& k) { return k.path == key.path; });
+      if (known != keys.end()) {
+        known->when.front().values.push_back(optimizer.name);
+        continue;
+      }
+      key.when = {{"optimizer.kind", {optimizer.name}}};
+      keys.push_back(std::move(key));
+    }
+  }
+  for (KeySpec& key : keys) spec.add(std::move(key));
 }
 
 }  // namespace manyfold

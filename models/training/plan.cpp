@@ -140,9 +140,12 @@ class Planner {
     // Waves of equal size: the last is not a small remainder that leaves the device idle.
     family.slots = (members + family.waves - 1) / family.waves;
     for (const ProbeRequest& probe : plan_.probes.probes) {
-      if (probe.kind.extent.empty()) continue;
-      std::int64_t& largest = extents_[probe.kind.name];
-      largest = std::max(largest, kind.extent(example, probe.kind));
+      if (probe.kind.extents.empty()) continue;
+      const std::vector<std::int64_t> extents = kind.extents(example, probe.kind);
+      std::vector<std::int64_t>& largest = extents_[probe.kind.name];
+      largest.resize(extents.size(), 0);
+      for (std::size_t i = 0; i < extents.size(); ++i)
+        largest[i] = std::max(largest[i], extents[i]);
     }
   }
 
@@ -184,8 +187,9 @@ class Planner {
       VariableLayout variable;
       variable.units = probe.kind.units;
       variable.comment = probe.kind.comment;
-      if (!probe.kind.extent.empty()) {
-        variable.extents = {{probe.kind.extent, extents_[probe.kind.name], 1}};  // W_1, s_1
+      for (std::size_t i = 0; i < probe.kind.extents.size(); ++i) {
+        // Counted from 1: W_1, s_1.
+        variable.extents.push_back({probe.kind.extents[i], extents_[probe.kind.name][i], 1});
       }
       if (probe.cadence >= 0) {
         variable.name = probe.kind.name;
@@ -238,7 +242,7 @@ class Planner {
   const DeviceDescription& device_;
   Plan plan_;
   std::set<std::int64_t> ends_;
-  std::map<std::string, std::int64_t> extents_;
+  std::map<std::string, std::vector<std::int64_t>> extents_;
 };
 
 }  // namespace

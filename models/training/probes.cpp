@@ -99,7 +99,7 @@ class PlanBuilder {
                                       std::pair{"above", Watch::Kind::first_above}}) {
       const std::string key = path(kind.name, fmt::format("first_{}", word).c_str());
       if (!settings_.has(key)) continue;
-      if (!kind.extent.empty()) {
+      if (!kind.extents.empty()) {
         settings_.reject(key, "an event of a probe with several values a member",
                          "a probe with one value");
       }
@@ -158,19 +158,19 @@ class PlanBuilder {
 std::span<const ProbeKind> general_probes() {
   static const std::array kinds{
       ProbeKind{.name = "train_loss",
-                .extent = "",
+                .extents = {},
                 .units = "1",
                 .long_name = "train loss",
                 .comment = "the objective f at the current parameters",
                 .keys = {}},
       ProbeKind{.name = "grad_norm",
-                .extent = "",
+                .extents = {},
                 .units = "1",
                 .long_name = "gradient norm",
                 .comment = "Euclidean norm of the gradient of all parameters",
                 .keys = {}},
       ProbeKind{.name = "time",
-                .extent = "",
+                .extents = {},
                 .units = "1",
                 .long_name = "continuous time",
                 .comment = "sum of the step sizes taken",

@@ -303,7 +303,7 @@ class Run {
       block.clear();
       for (const std::size_t slot : slots) {
         const double* from = values + slot * width + place.offset;
-        block.insert(block.end(), from, from + place.extent);
+        block.insert(block.end(), from, from + place.width);
       }
       append(variables_[static_cast<std::size_t>(place.probe)].sampled, place,
              static_cast<std::int64_t>(sample), numbers, block);
@@ -312,14 +312,11 @@ class Run {
 
   void append(int variable, const Ensemble::Place& place, std::int64_t sample,
               std::span<const std::int64_t> numbers, std::span<const double> block) {
-    const auto& kind = plan_.probes.probes[static_cast<std::size_t>(place.probe)].kind;
-    const std::array extents{place.extent};
-    context_.log.append(
-        SampleBlock{.variable = variable,
-                    .sample = sample,
-                    .members = numbers,
-                    .extents = std::span(extents).first(kind.extent.empty() ? 0 : 1),
-                    .values = block});
+    context_.log.append(SampleBlock{.variable = variable,
+                                    .sample = sample,
+                                    .members = numbers,
+                                    .extents = place.extents,
+                                    .values = block});
   }
 
   /// What is known once a member: watches and last finite values.
@@ -332,7 +329,7 @@ class Run {
       for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
         const auto from =
             watched.begin() + static_cast<std::ptrdiff_t>(slot * width) + place.offset;
-        block.insert(block.end(), from, from + place.extent);
+        block.insert(block.end(), from, from + place.width);
       }
       append(variables_[static_cast<std::size_t>(place.probe)]
                  .watched[static_cast<std::size_t>(place.watch)],

@@ -2,7 +2,7 @@
 
     numpy_reference.py PROGRAM FOLDER [CASE ...]
 
-For each case (cases.py beside this) it has the program write the problem (`data generate`), run the experiment with the
+For each case (numpy_reference_cases.py) it has the program write the problem (`data generate`), run the experiment with the
 probes train_loss and parameters, and then goes from the recorded start by itself: own random numbers (Philox4x32-10
 after Salmon et al. 2011), own products, own updates. Parameters and losses must agree to 1e-9 relative over 1000 steps.
 Prints one line per case; exit code 1 when any disagrees, 77 when a module is missing.
@@ -10,6 +10,7 @@ Prints one line per case; exit code 1 when any disagrees, 77 when a module is mi
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tomllib
@@ -98,29 +99,21 @@ class Schedule:
         if s is None:
             return self.base
         value, kind = self.base, s.get("kind", "constant")
-        if kind == "piecewise":
-            for start, level in zip(s["at"], s["values"]):
-                if t >= start:
+        if kind in ("piecewise", "periodic"):
+            starts = s["at"] if kind == "piecewise" else [sum(s["lengths"][:i]) for i in range(len(s["lengths"]))]
+            position = t if kind == "piecewise" else t % sum(s["lengths"])
+            for start, level in zip(starts, s["values"]):
+                if position >= start:
                     value = level
-        elif kind == "periodic":
-            position = t % sum(s["lengths"])
-            for length, level in zip(s["lengths"], s["values"]):
-                if position < length:
-                    value = level
-                    break
-                position -= length
         elif kind == "power":
             value = self.base * (t + 1.0) ** -s["exponent"]
         elif kind == "cosine":
-            phase = min(t / s["steps"], 1.0)
-            value = s["final"] + (self.base - s["final"]) * (1 + np.cos(np.pi * phase)) / 2
+            value = s["final"] + (self.base - s["final"]) * (1 + np.cos(np.pi * min(t / s["steps"], 1.0))) / 2
         elif kind == "linear":
             value = self.base + (s["final"] - self.base) * min(t / s["steps"], 1.0)
         elif kind == "exponential":
             value = self.base * (s["final"] / self.base) ** min(t / s["steps"], 1.0)
-        if t < s.get("warmup", 0):
-            value *= (t + 1) / s["warmup"]
-        return value
+        return value * min(t / s["warmup"], 1.0) if s.get("warmup", 0) else value
 
 
 class Problem:
@@ -146,11 +139,11 @@ class Problem:
         self.c = {"sum": 0.5, "paper": 0.5 / max(self.terms, 1), "weight-decay": 1.0 / max(self.terms, 1)}[self.convention]
         self.shift = 0.0
         if settings.get("objective.shift") == "best_rank":
-            sizes = layer_shapes(settings)
-            rank = min(min(shape) for shape in sizes)
+            rank = min(min(shape) for shape in settings.shapes)
             self.shift = self.c * np.sum(np.linalg.svd(target, compute_uv=False)[rank:] ** 2)
 
     def loss(self, w):
+        """Without penalties; less the shift."""
         if self.linear:
             return self.offset - np.sum(w * self.q)
         return self.c * np.sum((np.tensordot(self.d, w) - self.b) ** 2) - self.shift
@@ -187,7 +180,7 @@ class Net:
 
     def l2_factor(self, t):
         """The penalty is factor * ||theta||^2."""
-        return self.l2(t) * (0.5 if self.problem.convention == "weight-decay" else 1.0)
+        return self.l2(t) * (1.0 if self.problem.convention == "paper" else 0.5)
 
     def gap(self):
         u, v = self.layers[1], self.layers[0].T
@@ -232,16 +225,26 @@ def flat(arrays):
     return np.concatenate([a.ravel() for a in arrays])
 
 
-def layer_shapes(settings):
-    return settings.shapes
-
-
 # --- optimizers --------------------------------------------------------------------------------------------------------
 
 
-def permuted(position, count, seed, epoch):
-    """Where a shuffled epoch puts `position`: filled in by draws_without_replacement."""
-    raise NotImplementedError
+def shuffled(seed, stream, count, epoch, position):
+    """Element `position` of an epoch's permutation of range(count): a Feistel network of 16 rounds on a grid of
+    a x b >= count cells, walked until it is back in the range (Black and Rogaway 2002)."""
+    a = math.isqrt(count)
+    a += a * a < count
+    b = -(-count // a)
+    x = position
+    while True:
+        left, right = divmod(x, b)
+        for turn in range(16):
+            if turn % 2 == 0:
+                left = (left + (bits(seed, stream, epoch << 20 | turn << 16 | right) * a >> 64)) % a
+            else:
+                right = (right + (bits(seed, stream, epoch << 20 | turn << 16 | left) * b >> 64)) % b
+        x = left * b + right
+        if x < count:
+            return x
 
 
 class Optimizer:
@@ -295,12 +298,22 @@ class Optimizer:
 
     def drawn(self, t):
         batch, terms = self.settings.get("optimizer.batch", 1), self.net.problem.terms
-        return [
-            min(terms - 1, int(uniform(self.seed, "sgd/entries", t * batch + i) * terms)) for i in range(batch)
-        ]
+        draws = range(t * batch, (t + 1) * batch)
+        if self.settings.get("optimizer.replacement", True):
+            return [bits(self.seed, "sgd/entries", q) * terms >> 64 for q in draws]
+        return [shuffled(self.seed, "sgd/entries", terms, q // terms, q % terms) for q in draws]
 
     def perturbed(self, t, theta, eta, g):
-        raise NotImplementedError
+        due = t - self.state.get("last", -math.inf) > self.settings.get("optimizer.min_steps", 1)
+        if due and np.linalg.norm(g) <= self.settings.get("optimizer.grad_threshold"):
+            z = normals(self.seed, "sgd/perturbation", t * theta.size, theta.size)
+            u = uniform(self.seed, "sgd/perturbation/radius", t)
+            radius = self.settings.get("optimizer.radius") * u ** (1 / theta.size)
+            theta = theta + radius * z / np.linalg.norm(z)
+            self.state["last"] = t
+            self.net.move(theta)
+            g = self.net.gradient(t)
+        return theta - eta * g
 
 
 # --- comparison --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include "kernels/cpu/operations.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/scaling.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/watch.hpp"
 
@@ -28,6 +29,9 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 }
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
+}
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
 }
 
 template <class T>

@@ -17,6 +17,12 @@ template <class T>
 void singular_values(Executor& executor, const SingularValuesArgs<T>& args);
 template <class T>
 void descend(Executor& executor, const DescendArgs<T>& args);
+template <class T>
+void inner_product(Executor& executor, const InnerProductArgs<T>& args);
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args);
+template <class T>
+void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args);
 
 void check_stop(Executor& executor, const StepControl& control);
 void constant_step(Executor& executor, const ConstantStepArgs& args);
@@ -25,5 +31,6 @@ void advance(Executor& executor, const StepControl& control);
 void running_extreme(Executor& executor, const ExtremeArgs& args);
 void first_crossing(Executor& executor, const CrossingArgs& args);
 void combine(Executor& executor, const CombineArgs& args);
+void accumulate(Executor& executor, const AccumulateArgs& args);
 
 }  // namespace manyfold::kernels::cpu

@@ -3,6 +3,7 @@
 #include "kernels/cuda/operations.cuh"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/scaling.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/watch.hpp"
 
@@ -29,6 +30,16 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
 }
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
+}
+
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
+  elements::add_scaled(ForEach(executor), args);
+}
+template void add_scaled(Executor&, const AddScaledArgs<float>&);
+template void add_scaled(Executor&, const AddScaledArgs<double>&);
 
 template <class T>
 void random_fill(Executor& executor, const RandomFillArgs<T>& args) {

@@ -9,7 +9,8 @@ namespace {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>, residual<T>, sum_of_squares<T>, random_fill<T>, singular_values<T>, descend<T>};
+  return {gemm<T>,    residual<T>,      sum_of_squares<T>, random_fill<T>,   singular_values<T>,
+          descend<T>, inner_product<T>, add_scaled<T>,     drawn_residual<T>};
 }
 
 }  // namespace
@@ -17,7 +18,7 @@ TypedTable<T> typed_table() {
 const KernelTables& cuda_tables() {
   static const KernelTables tables{
       typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
-      running_extreme,      first_crossing,        combine};
+      running_extreme,      first_crossing,        combine,    accumulate};
   return tables;
 }
 

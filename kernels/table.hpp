@@ -4,12 +4,15 @@
 #pragma once
 
 #include "kernels/combine.hpp"
+#include "kernels/draws.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/random_fill.hpp"
 #include "kernels/residual.hpp"
+#include "kernels/schedule.hpp"
 #include "kernels/singular_values.hpp"
 #include "kernels/stepping.hpp"
+#include "kernels/updates.hpp"
 #include "kernels/watch.hpp"
 
 namespace manyfold::kernels {
@@ -22,6 +25,12 @@ struct TypedTable {
   void (*random_fill)(Executor&, const RandomFillArgs<T>&) = nullptr;
   void (*singular_values)(Executor&, const SingularValuesArgs<T>&) = nullptr;
   void (*descend)(Executor&, const DescendArgs<T>&) = nullptr;
+  void (*heavy_ball)(Executor&, const HeavyBallArgs<T>&) = nullptr;
+  void (*adam)(Executor&, const AdamArgs<T>&) = nullptr;
+  void (*sign_descend)(Executor&, const DescendArgs<T>&) = nullptr;
+  void (*linear_combination)(Executor&, const LinearCombinationArgs<T>&) = nullptr;
+  void (*diffuse)(Executor&, const DiffuseArgs<T>&) = nullptr;
+  void (*perturb)(Executor&, const PerturbArgs<T>&) = nullptr;
 };
 
 struct KernelTables {
@@ -34,6 +43,9 @@ struct KernelTables {
   void (*running_extreme)(Executor&, const ExtremeArgs&) = nullptr;
   void (*first_crossing)(Executor&, const CrossingArgs&) = nullptr;
   void (*combine)(Executor&, const CombineArgs&) = nullptr;
+  void (*adam_step)(Executor&, const AdamStepArgs&) = nullptr;
+  void (*draw_terms)(Executor&, const DrawTermsArgs&) = nullptr;
+  void (*follow_schedule)(Executor&, const FollowScheduleArgs&) = nullptr;
 };
 
 }  // namespace manyfold::kernels

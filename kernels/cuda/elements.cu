@@ -2,9 +2,12 @@
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/elements/combine.hpp"
+#include "kernels/elements/draws.hpp"
 #include "kernels/elements/random_fill.hpp"
 #include "kernels/elements/scaling.hpp"
+#include "kernels/elements/schedule.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 
 namespace manyfold::kernels::cuda {
@@ -40,6 +43,15 @@ void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
 }
 template void add_scaled(Executor&, const AddScaledArgs<float>&);
 template void add_scaled(Executor&, const AddScaledArgs<double>&);
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  elements::adam_step(ForEach(executor), args);
+}
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  elements::draw_terms(ForEach(executor), args);
+}
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  elements::follow_schedule(ForEach(executor), args);
+}
 
 template <class T>
 void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
@@ -54,5 +66,40 @@ void descend(Executor& executor, const DescendArgs<T>& args) {
 }
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
+  elements::heavy_ball(ForEach(executor), args);
+}
+template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
+template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
+
+template <class T>
+void adam(Executor& executor, const AdamArgs<T>& args) {
+  elements::adam(ForEach(executor), args);
+}
+template void adam(Executor&, const AdamArgs<float>&);
+template void adam(Executor&, const AdamArgs<double>&);
+
+template <class T>
+void sign_descend(Executor& executor, const DescendArgs<T>& args) {
+  elements::sign_descend(ForEach(executor), args);
+}
+template void sign_descend(Executor&, const DescendArgs<float>&);
+template void sign_descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  elements::linear_combination(ForEach(executor), args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  elements::diffuse(ForEach(executor), args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
 
 }  // namespace manyfold::kernels::cuda

@@ -6,6 +6,7 @@
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
 #include "models/training/probes.hpp"
+#include "models/training/schedule.hpp"
 
 namespace manyfold {
 namespace {
@@ -108,6 +109,7 @@ const Spec& experiment_spec() {
     all.add(kind);
     for (const ModelKind& model : model_kinds()) model.add_keys(all);
     add_optimizer_keys(all);
+    add_schedule_keys(all);
     add_stop_keys(all);
     add_probe_keys(all);
     return all;

@@ -5,12 +5,17 @@
 
 #include "kernels/combine.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/random_fill.hpp"
+#include "kernels/reduce.hpp"
+#include "kernels/references.hpp"
 #include "kernels/residual.hpp"
 #include "kernels/singular_values.hpp"
+#include "kernels/spectrum.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/watch.hpp"
+#include "kernels/widen.hpp"
 
 namespace manyfold::kernels {
 
@@ -22,6 +27,9 @@ struct TypedTable {
   void (*random_fill)(Executor&, const RandomFillArgs<T>&) = nullptr;
   void (*singular_values)(Executor&, const SingularValuesArgs<T>&) = nullptr;
   void (*descend)(Executor&, const DescendArgs<T>&) = nullptr;
+  void (*neuron_terms)(Executor&, const NeuronTermsArgs<T>&) = nullptr;
+  void (*reference_distances)(Executor&, const ReferenceDistancesArgs<T>&) = nullptr;
+  void (*widen)(Executor&, const WidenArgs<T>&) = nullptr;
 };
 
 struct KernelTables {
@@ -34,6 +42,9 @@ struct KernelTables {
   void (*running_extreme)(Executor&, const ExtremeArgs&) = nullptr;
   void (*first_crossing)(Executor&, const CrossingArgs&) = nullptr;
   void (*combine)(Executor&, const CombineArgs&) = nullptr;
+  void (*spectrum)(Executor&, const SpectrumArgs&) = nullptr;
+  void (*reduce)(Executor&, const ReduceArgs&) = nullptr;
+  void (*reference_alignments)(Executor&, const ReferenceAlignmentsArgs&) = nullptr;
 };
 
 }  // namespace manyfold::kernels

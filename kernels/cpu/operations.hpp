@@ -17,6 +17,12 @@ template <class T>
 void singular_values(Executor& executor, const SingularValuesArgs<T>& args);
 template <class T>
 void descend(Executor& executor, const DescendArgs<T>& args);
+template <class T>
+void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args);
+template <class T>
+void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args);
+template <class T>
+void widen(Executor& executor, const WidenArgs<T>& args);
 
 void check_stop(Executor& executor, const StepControl& control);
 void constant_step(Executor& executor, const ConstantStepArgs& args);
@@ -25,5 +31,8 @@ void advance(Executor& executor, const StepControl& control);
 void running_extreme(Executor& executor, const ExtremeArgs& args);
 void first_crossing(Executor& executor, const CrossingArgs& args);
 void combine(Executor& executor, const CombineArgs& args);
+void spectrum(Executor& executor, const SpectrumArgs& args);
+void reduce(Executor& executor, const ReduceArgs& args);
+void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args);
 
 }  // namespace manyfold::kernels::cpu

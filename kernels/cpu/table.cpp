@@ -44,7 +44,8 @@ const Loops& choose() {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>, residual<T>, sum_of_squares<T>, random_fill<T>, singular_values<T>, descend<T>};
+  return {gemm<T>,    residual<T>,     sum_of_squares<T>,      random_fill<T>, singular_values<T>,
+          descend<T>, neuron_terms<T>, reference_distances<T>, widen<T>};
 }
 
 }  // namespace
@@ -58,9 +59,18 @@ std::string_view instruction_set() { return chosen_loops().name; }
 
 const KernelTables& cpu_tables() {
   (void)chosen_loops();  // a wrong MANYFOLD_ISA shows here, not in the first kernel
-  static const KernelTables tables{
-      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
-      running_extreme,      first_crossing,        combine};
+  static const KernelTables tables{typed_table<float>(),
+                                   typed_table<double>(),
+                                   check_stop,
+                                   constant_step,
+                                   rms_step,
+                                   advance,
+                                   running_extreme,
+                                   first_crossing,
+                                   combine,
+                                   spectrum,
+                                   reduce,
+                                   reference_alignments};
   return tables;
 }
 

@@ -9,15 +9,25 @@ namespace {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>, residual<T>, sum_of_squares<T>, random_fill<T>, singular_values<T>, descend<T>};
+  return {gemm<T>,    residual<T>,     sum_of_squares<T>,      random_fill<T>, singular_values<T>,
+          descend<T>, neuron_terms<T>, reference_distances<T>, widen<T>};
 }
 
 }  // namespace
 
 const KernelTables& cuda_tables() {
-  static const KernelTables tables{
-      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
-      running_extreme,      first_crossing,        combine};
+  static const KernelTables tables{typed_table<float>(),
+                                   typed_table<double>(),
+                                   check_stop,
+                                   constant_step,
+                                   rms_step,
+                                   advance,
+                                   running_extreme,
+                                   first_crossing,
+                                   combine,
+                                   spectrum,
+                                   reduce,
+                                   reference_alignments};
   return tables;
 }
 

@@ -47,7 +47,8 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto first = to_device(executor(), start);
     const auto call = [&](const std::vector<double>& host) {
       const auto values = to_device(executor(), host);
-      first_crossing(executor(), {5, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
+      first_crossing(executor(),
+                     {5, 1, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
       executor().synchronize();
     };
     const double side = below ? -1 : 1;
@@ -59,7 +60,7 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto later = to_device(executor(), std::vector<std::int64_t>{11, 21, 31, 41, 51});
     const auto values = to_device(
         executor(), std::vector<double>{1.5 + side, 1.5 + side, 1.5 + side, side * infinity, 1.5});
-    first_crossing(executor(), {5, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
+    first_crossing(executor(), {5, 1, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
     EXPECT_EQ(first.download(), (std::vector<double>{10, -7, 21, -7, 31, -7, 41, -7, 3, -7}));
   }
 }

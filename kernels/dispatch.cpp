@@ -56,6 +56,26 @@ bool slots_fit(const MatrixBatch<T>& operand, std::int64_t slots) {
   return operand.slots == slots || operand.slot_stride == 0;
 }
 
+/// (slot, count) doubles that are written.
+void check_rows(const char* operation, std::int64_t slots, std::int64_t count,
+                std::int64_t out_stride) {
+  if (slots > 1 && out_stride < count) {
+    reject(std::string(operation) + ": slots overlap: " + std::to_string(count) +
+           " values, out_stride " + std::to_string(out_stride));
+  }
+}
+
+template <class T>
+void check_references(const char* operation, const VectorBatch<T>& x,
+                      const MatrixBatch<const double>& references, std::int64_t out_stride) {
+  check_layout(operation, "references", references);
+  if (references.cols != x.count || !slots_fit(references, x.slots)) {
+    reject(std::string(operation) + ": references " + shape(references) + " for vectors (" +
+           std::to_string(x.slots) + ", " + std::to_string(x.count) + ")");
+  }
+  check_rows(operation, x.slots, references.rows, out_stride);
+}
+
 void check_count(const char* operation, std::int64_t slots, std::int64_t control_slots) {
   if (slots != control_slots) {
     reject(std::string(operation) + ": " + std::to_string(slots) +
@@ -173,6 +193,9 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   if (args.a.slots > 1 && args.values_stride < args.values_count) {
     reject("singular_values: slots of values overlap: " + std::to_string(args.values_count) +
            " values, values_stride " + std::to_string(args.values_stride));
+  }
+  if (args.left != nullptr) {
+    check_rows("singular_values: left vectors", args.a.slots, args.a.rows, args.left_stride);
   }
   if (args.workspace == nullptr) reject("singular_values: no workspace");
   if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
@@ -366,6 +389,10 @@ void running_extreme(Executor& executor, const ExtremeArgs& args) {
 }
 
 void first_crossing(Executor& executor, const CrossingArgs& args) {
+  if (args.slots > 1 && args.first_stride < args.count) {
+    reject("first_crossing: slots overlap: " + std::to_string(args.count) +
+           " steps, first_stride " + std::to_string(args.first_stride));
+  }
   executor.kernels().first_crossing(executor, args);
 }
 
@@ -376,5 +403,56 @@ void combine(Executor& executor, const CombineArgs& args) {
 void accumulate(Executor& executor, const AccumulateArgs& args) {
   executor.kernels().accumulate(executor, args);
 }
+
+void spectrum(Executor& executor, const SpectrumArgs& args) {
+  if (args.slots < 0 || args.count < 0) reject("spectrum: negative shape");
+  executor.kernels().spectrum(executor, args);
+}
+
+void reduce(Executor& executor, const ReduceArgs& args) {
+  if (args.count < 1) reject("reduce: " + std::to_string(args.count) + " values, at least 1");
+  executor.kernels().reduce(executor, args);
+}
+
+template <class T>
+void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args) {
+  check_layout("neuron_terms", "a", args.a);
+  check_layout("neuron_terms", "b", args.b);
+  const bool same_length = args.term == NeuronTerm::norm2_difference || args.a.cols == args.b.rows;
+  if (args.a.rows != args.b.cols || !same_length || !slots_fit(args.b, args.a.slots)) {
+    reject("neuron_terms: rows of a " + shape(args.a) + " do not fit columns of b " +
+           shape(args.b));
+  }
+  check_rows("neuron_terms", args.a.slots, args.a.rows, args.out_stride);
+  if (args.a.slots == 0) return;
+  typed<T>(executor).neuron_terms(executor, args);
+}
+template void neuron_terms(Executor&, const NeuronTermsArgs<float>&);
+template void neuron_terms(Executor&, const NeuronTermsArgs<double>&);
+
+template <class T>
+void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args) {
+  check_references("reference_distances", args.x, args.references, args.out_stride);
+  if (args.x.slots == 0) return;
+  typed<T>(executor).reference_distances(executor, args);
+}
+template void reference_distances(Executor&, const ReferenceDistancesArgs<float>&);
+template void reference_distances(Executor&, const ReferenceDistancesArgs<double>&);
+
+void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args) {
+  check_references("reference_alignments", args.x, args.references, args.out_stride);
+  if (args.x.slots == 0) return;
+  executor.kernels().reference_alignments(executor, args);
+}
+
+template <class T>
+void widen(Executor& executor, const WidenArgs<T>& args) {
+  if (args.x.slots < 0 || args.x.count < 0) reject("widen: negative shape");
+  check_rows("widen", args.x.slots, args.x.count, args.out_stride);
+  if (args.x.slots == 0) return;
+  typed<T>(executor).widen(executor, args);
+}
+template void widen(Executor&, const WidenArgs<float>&);
+template void widen(Executor&, const WidenArgs<double>&);
 
 }  // namespace manyfold::kernels

@@ -11,14 +11,19 @@
 #include "kernels/draws.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/inner_product.hpp"
+#include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/random_fill.hpp"
+#include "kernels/reduce.hpp"
+#include "kernels/references.hpp"
 #include "kernels/residual.hpp"
 #include "kernels/schedule.hpp"
 #include "kernels/singular_values.hpp"
+#include "kernels/spectrum.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/updates.hpp"
 #include "kernels/watch.hpp"
+#include "kernels/widen.hpp"
 
 namespace manyfold::kernels {
 

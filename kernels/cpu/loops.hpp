@@ -79,9 +79,11 @@ struct Loops {
   int64_t (*jacobi_stride)(int64_t m);
   /// Singular values of the m by n matrix (m >= n) in `columns`: column-major, column j at
   /// columns + j * jacobi_stride(m), 64-byte aligned, padding zero. `values` receives n values in
-  /// decreasing order; `columns` is overwritten. Returns sweeps taken, or -1 when max_sweeps did
-  /// not suffice.
-  int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, int32_t max_sweeps);
+  /// decreasing order; `columns` is overwritten. `direction` (m doubles; may be null) receives the
+  /// longest of the rotated columns at length 1, NaN for a zero matrix. Returns sweeps taken, or -1
+  /// when max_sweeps did not suffice.
+  int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, double* direction,
+                    int32_t max_sweeps);
 };
 
 namespace avx512 {

@@ -3,12 +3,17 @@
 #include "kernels/cuda/operations.cuh"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
+#include "kernels/elements/neurons.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/reduce.hpp"
+#include "kernels/elements/references.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
+#include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
+#include "kernels/elements/widen.hpp"
 
 namespace manyfold::kernels::cuda {
 
@@ -52,6 +57,36 @@ void draw_terms(Executor& executor, const DrawTermsArgs& args) {
 void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
   elements::follow_schedule(ForEach(executor), args);
 }
+void spectrum(Executor& executor, const SpectrumArgs& args) {
+  elements::spectrum(ForEach(executor), args);
+}
+void reduce(Executor& executor, const ReduceArgs& args) {
+  elements::reduce(ForEach(executor), args);
+}
+void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args) {
+  elements::reference_alignments(ForEach(executor), args);
+}
+
+template <class T>
+void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args) {
+  elements::neuron_terms(ForEach(executor), args);
+}
+template void neuron_terms(Executor&, const NeuronTermsArgs<float>&);
+template void neuron_terms(Executor&, const NeuronTermsArgs<double>&);
+
+template <class T>
+void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args) {
+  elements::reference_distances(ForEach(executor), args);
+}
+template void reference_distances(Executor&, const ReferenceDistancesArgs<float>&);
+template void reference_distances(Executor&, const ReferenceDistancesArgs<double>&);
+
+template <class T>
+void widen(Executor& executor, const WidenArgs<T>& args) {
+  elements::widen(ForEach(executor), args);
+}
+template void widen(Executor&, const WidenArgs<float>&);
+template void widen(Executor&, const WidenArgs<double>&);
 
 template <class T>
 void random_fill(Executor& executor, const RandomFillArgs<T>& args) {

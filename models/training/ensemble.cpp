@@ -149,9 +149,9 @@ void Ensemble::observe(const ProbeRequest& probe, double* out, std::int64_t stri
                                  .out = out,
                                  .out_stride = stride});
   };
-  if (probe.kind.name == "train_loss") return copy(control.train_loss, false);
-  if (probe.kind.name == "grad_norm") return copy(control.grad_norm2, true);
-  if (probe.kind.name == "time") return copy(control.time, false);
+  if (probe.of == "train_loss") return copy(control.train_loss, false);
+  if (probe.of == "grad_norm") return copy(control.grad_norm2, true);
+  if (probe.of == "time") return copy(control.time, false);
   model_->observe(probe.kind.name, out, stride);
 }
 
@@ -176,6 +176,7 @@ void Ensemble::observe_watches() {
                                            .maximum = watch.kind == Watch::Kind::maximum});
     } else {
       kernels::first_crossing(executor_, {.slots = slots_,
+                                          .count = place.width,
                                           .values = watch_scratch_.data(),
                                           .values_stride = scratch_width_,
                                           .threshold = watch.threshold,

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "core/error.hpp"
+#include "core/record/shape.hpp"
 #include "models/training/ensemble.hpp"
 #include "models/training/optimizer.hpp"
 #include "models/training/schedule.hpp"
@@ -188,6 +189,7 @@ class Planner {
       layout.cadences.push_back({cadence.name, cadence.steps(ends)});
     }
     for (const ProbeRequest& probe : plan_.probes.probes) {
+      if (probe.kind.is_parameters) continue;
       VariableLayout variable;
       variable.units = probe.kind.units;
       variable.comment = probe.kind.comment;
@@ -228,6 +230,9 @@ class Planner {
       variable.comment = fmt::format("looked at every {} steps", plan_.check_every);
       layout.variables.push_back(variable);
     }
+    for (const ProbeRequest& probe : plan_.probes.probes) {
+      if (probe.kind.is_parameters) lay_out_parameters(probe);
+    }
     for (const SweptKey& key : experiment_.swept()) {
       layout.coordinates.push_back(coordinate(key, experiment_spec()));
     }
@@ -240,6 +245,58 @@ class Planner {
     }
     layout.coordinates.push_back({"parent", "1", "member that this one branched from; -1: none",
                                   std::vector<std::int64_t>(members, -1)});
+    refuse_names_that_are_taken();
+  }
+
+  /// A group per family: its arrays have shapes of their own.
+  void lay_out_parameters(const ProbeRequest& probe) {
+    RecordLayout& layout = plan_.layout;
+    for (std::size_t f = 0; f < plan_.families.size(); ++f) {
+      FamilyPlan& family = plan_.families[f];
+      const Settings example = experiment_.member(family.members.front());
+      family.arrays = model_kind(example).arrays(example);
+      family.first_array = static_cast<int>(layout.variables.size());
+      for (const ParameterArray& array : family.arrays) {
+        VariableLayout variable;
+        variable.name = array.name;
+        variable.cadence = probe.cadence;
+        variable.extents = {{array.name + "_row", array.shape[0], 0},
+                            {array.name + "_col", array.shape[1], 0}};
+        variable.units = probe.kind.units;
+        variable.long_name = probe.kind.long_name + " " + array.name;
+        variable.comment = probe.kind.comment;
+        variable.group = static_cast<int>(layout.groups.size());
+        layout.variables.push_back(variable);
+      }
+      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.members});
+    }
+  }
+
+  /// A probe under a name of the user's may have one that the record has for something else.
+  void refuse_names_that_are_taken() const {
+    const RecordLayout& layout = plan_.layout;
+    std::map<std::string, int> uses{
+        {"member", 1}, {"status", 1}, {"end_step", 1}, {"end_reason", 1}};
+    for (const CoordinateLayout& coordinate : layout.coordinates) ++uses[coordinate.name];
+    for (const CadenceLayout& cadence : layout.cadences) {
+      ++uses[sample_dimension(cadence)];
+      ++uses[step_coordinate(cadence)];
+    }
+    for (const Extent& extent : dimensions_beyond_samples(layout)) ++uses[extent.name];
+    for (const GroupLayout& group : layout.groups) ++uses[group.name];
+    for (const VariableLayout& variable : layout.variables) {
+      if (variable.group < 0) ++uses[variable.name];
+    }
+    for (const ProbeRequest& probe : plan_.probes.probes) {
+      const bool own_name = probe.of != probe.kind.name;
+      bool taken = probe.cadence >= 0 && uses[probe.kind.name] > 1;
+      for (const Watch& watch : probe.watches) taken = taken || uses[watch.variable] > 1;
+      if (own_name && taken) {
+        experiment_.member(0).reject("probes." + probe.kind.name,
+                                     "a name that the record has for something else",
+                                     "another name for the probe");
+      }
+    }
   }
 
   const Experiment& experiment_;

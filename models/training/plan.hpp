@@ -23,6 +23,9 @@ struct FamilyPlan {
   std::int64_t slots = 0;             ///< members on the device at once
   std::int64_t waves = 0;             ///< ceil(members / slots)
   std::int64_t member_steps = 0;      ///< at most: members may stop early
+  /// Where parameters are recorded: their arrays, and the first of the record's variables for them.
+  std::vector<ParameterArray> arrays{};
+  int first_array = -1;
 
   std::size_t bytes() const {
     return footprint.shared_bytes + footprint.bytes_per_slot * static_cast<std::size_t>(slots);

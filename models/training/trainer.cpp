@@ -77,7 +77,7 @@ class Run {
     int index = 0;
     for (const ProbeRequest& probe : plan.probes.probes) {
       Variables variables;
-      if (probe.cadence >= 0) variables.sampled = index++;
+      if (probe.cadence >= 0 && !probe.kind.is_parameters) variables.sampled = index++;
       for (std::size_t w = 0; w < probe.watches.size(); ++w) variables.watched.push_back(index++);
       variables_.push_back(variables);
     }
@@ -135,11 +135,12 @@ class Run {
           {{"family", family.description},
            {"wave", wave},
            {"members", static_cast<std::int64_t>(members.size())}});
-      run_wave(ensemble, members);
+      run_wave(ensemble, family, members);
     }
   }
 
-  void run_wave(Ensemble& ensemble, std::span<const std::int64_t> members) {
+  void run_wave(Ensemble& ensemble, const FamilyPlan& family,
+                std::span<const std::int64_t> members) {
     std::vector<Settings> settings;
     settings.reserve(members.size());
     std::int64_t last = 0;
@@ -156,6 +157,7 @@ class Run {
 
     const auto& cadences = plan_.layout.cadences;
     Wave wave{.ensemble = ensemble,
+              .family = family,
               .members = members,
               .ended = std::vector<bool>(members.size(), false),
               .steps_seen = std::vector<std::int64_t>(members.size(), 0),
@@ -209,6 +211,7 @@ class Run {
 
   struct Wave {
     Ensemble& ensemble;
+    const FamilyPlan& family;
     std::span<const std::int64_t> members;
     std::vector<bool> ended;
     std::vector<std::int64_t> steps_seen;  ///< per slot, for counting member-steps
@@ -299,23 +302,37 @@ class Run {
     const double* values = wave.ensemble.values(look, cadence);
     const auto width = static_cast<std::size_t>(wave.ensemble.width(cadence));
     std::vector<double> block;
-    for (const Ensemble::Place& place : wave.ensemble.places(cadence)) {
+    auto log = [&](int variable, std::int64_t offset, std::span<const std::int64_t> extents) {
+      std::int64_t count = 1;
+      for (const std::int64_t extent : extents) count *= extent;
       block.clear();
       for (const std::size_t slot : slots) {
-        const double* from = values + slot * width + place.offset;
-        block.insert(block.end(), from, from + place.width);
+        const double* from = values + slot * width + offset;
+        block.insert(block.end(), from, from + count);
       }
-      append(variables_[static_cast<std::size_t>(place.probe)].sampled, place,
-             static_cast<std::int64_t>(sample), numbers, block);
+      append(variable, extents, static_cast<std::int64_t>(sample), numbers, block);
+    };
+    for (const Ensemble::Place& place : wave.ensemble.places(cadence)) {
+      const auto probe = static_cast<std::size_t>(place.probe);
+      if (!plan_.probes.probes[probe].kind.is_parameters) {
+        log(variables_[probe].sampled, place.offset, place.extents);
+        continue;
+      }
+      std::int64_t offset = place.offset;
+      int variable = wave.family.first_array;
+      for (const ParameterArray& array : wave.family.arrays) {
+        log(variable++, offset, array.shape);
+        offset += array.shape[0] * array.shape[1];
+      }
     }
   }
 
-  void append(int variable, const Ensemble::Place& place, std::int64_t sample,
+  void append(int variable, std::span<const std::int64_t> extents, std::int64_t sample,
               std::span<const std::int64_t> numbers, std::span<const double> block) {
     context_.log.append(SampleBlock{.variable = variable,
                                     .sample = sample,
                                     .members = numbers,
-                                    .extents = place.extents,
+                                    .extents = extents,
                                     .values = block});
   }
 
@@ -333,7 +350,7 @@ class Run {
       }
       append(variables_[static_cast<std::size_t>(place.probe)]
                  .watched[static_cast<std::size_t>(place.watch)],
-             place, 0, wave.members, block);
+             place.extents, 0, wave.members, block);
     }
 
     const Ensemble::Look look = wave.ensemble.look(0, {});

@@ -73,7 +73,15 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"train_loss =", "entropy ="}},
        {},
-       {"small.toml:26: probes.entropy.every: unknown key; known in probes: train_loss"}},
+       {"small.toml:26: probes.entropy: found no probe of that name, expected one of train_loss, "
+        "grad_norm, time, alignment, ",
+        "or a `kind` that is\n"}},
+      {"ProbeNearlyKnown",
+       bad_input,
+       {{"layer_norm2 =", "layer_norm ="}},
+       {},
+       {"small.toml:28: probes.layer_norm: found no probe of that name, expected a probe; did "
+        "you mean layer_norm2?\n"}},
       {"KeyTwice",
        bad_input,
        {{"hidden = 4", "hidden = 4\nhidden = 5"}},
@@ -372,13 +380,129 @@ std::vector<BadInput> experiments() {
        {{"train_loss = { every = 10 }", "train_loss = { every = 10, steps = [1, 2] }"}},
        {},
        {"small.toml:26: probes.train_loss.every: found a value beside probes.train_loss.steps"}},
-      {"EventOfManyValues",
+      {"ProbeKindUnderTheNameOfAnother",
        bad_input,
-       {{"layer_norm2 = { every = 10 }", "layer_norm2 = { every = 10, first_below = 0.1 }"}},
+       {{"layer_norm2 = {", "layer_norm2 = { kind = \"end_norm\","}},
        {},
-       {"small.toml:28: probes.layer_norm2.first_below: found an event of a probe with several "
-        "values "
-        "a member, expected a probe with one value\n"}},
+       {"small.toml:28: probes.layer_norm2.kind: found \"end_norm\" under the name of another "
+        "probe, expected a name of your own for the table\n"}},
+      {"ProbeKindUnknown",
+       bad_input,
+       {{"layer_norm2 = {", "norms = { kind = \"layer_nrm2\","}},
+       {},
+       {"small.toml:28: probes.norms.kind: found \"layer_nrm2\", expected one of",
+        "did you mean \"layer_norm2\"?\n"}},
+      {"ProbeNameWithABlank",
+       bad_input,
+       {{"layer_norm2 = {", "\"my norms\" = { kind = \"layer_norm2\","}},
+       {},
+       {"small.toml:28: probes.my norms: found the name \"my norms\", expected letters, digits and "
+        "underscores, a letter first\n"}},
+      {"ProbeNameThatIsTaken",
+       bad_input,
+       {{"layer_norm2 = {", "seed = { kind = \"layer_norm2\","}},
+       {},
+       {"small.toml:28: probes.seed: found a name that the record has for something else, expected "
+        "another name for the probe\n"}},
+      {"ProbeWithoutItsKey",
+       bad_input,
+       {{"layer_norm2 = {", "low_rankness = {"}},
+       {},
+       {"small.toml:28: probes.low_rankness.rank is missing where model.kind = \"deep_linear\": "
+        "expected an integer >= 0\n"}},
+      {"NamedProbeWithoutItsKey",
+       bad_input,
+       {{"layer_norm2 = {", "tail = { kind = \"low_rankness\","}},
+       {},
+       {"small.toml:28: probes.tail.rank: found nothing, expected an integer >= 0\n"}},
+      {"KeyOfAnotherProbe",
+       bad_input,
+       {{"layer_norm2 = {", "tail = { kind = \"low_rankness\", rank = 1, tolerance = 0.1,"}},
+       {},
+       {"small.toml:28: probes.tail.tolerance: belongs to probes.tail.kind = \"numerical_rank\", "
+        "but "
+        "here probes.tail.kind is \"low_rankness\""}},
+      {"SchattenNormOfZero",
+       bad_input,
+       {{"layer_norm2 = {", "schatten_norm = { p = 0,"}},
+       {},
+       {"small.toml:28: probes.schatten_norm.p: found 0, expected a number > 0\n"}},
+      {"LowRanknessBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "low_rankness = { rank = 4,"}},
+       {},
+       {"small.toml:28: probes.low_rankness.rank: found 4, expected a rank below min(rows, cols) = "
+        "4\n"}},
+      {"RatioBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "rank_ratio = { index = 4,"}},
+       {},
+       {"small.toml:28: probes.rank_ratio.index: found 4, expected an index below min(rows, cols) "
+        "= "
+        "4: s_{index + 1} / s_index\n"}},
+      {"MoreSingularValuesThanALayerHas",
+       bad_input,
+       {{"layer_norm2 = {", "layer_singular_values = { count = 5,"}},
+       {},
+       {"small.toml:28: probes.layer_singular_values.count: found 5, expected at most 4, the "
+        "largest "
+        "min(rows, cols) of a layer of 4x4 . 4x4\n"}},
+      {"ToleranceOfOne",
+       bad_input,
+       {{"layer_norm2 = {", "numerical_rank = { tolerance = 1,"}},
+       {},
+       {"small.toml:28: probes.numerical_rank.tolerance: found 1, expected a number >= 0 and < "
+        "1\n"}},
+      {"FactorsOfThreeLayers",
+       bad_input,
+       {{"depth = 2", "depth = 3"}, {"layer_norm2 =", "factor_distance ="}},
+       {},
+       {"small.toml:28: probes.factor_distance.every: found a comparison of the factors of 4x4 . "
+        "4x4 "
+        ". 4x4, expected model.kind = \"deep_linear\" of depth 2 with a square target: W = X "
+        "Y^T\n"}},
+      {"RegionWithoutItsBound",
+       bad_input,
+       {{"layer_norm2 = {", "in_b_r = { rank = 1, alpha = 0.1, epsilon1 = 1, epsilon2 = 0.1,"}},
+       {},
+       {"small.toml:28: probes.in_b_r.bound is missing where model.kind = \"deep_linear\": "
+        "expected a number > 0\n"}},
+      {"AlignmentWithAGradientThatIsNotSymmetric",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"gradient\","}},
+       {},
+       {"small.toml:28: probes.alignment.of: found \"gradient\" with an objective that is not "
+        "symmetric, expected objective.symmetric = true"}},
+      {"AlignmentWithAFileThatIsNotThere",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"file\", file = \"none.npy\","}},
+       {},
+       {"small.toml:28: probes.alignment.file: found ", "none.npy", "expected an array file\n"}},
+      {"AlignmentWithoutItsFile",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"file\","}},
+       {},
+       {"small.toml:28: probes.alignment.file: found nothing, expected an array file of "
+        "directions\n"}},
+      {"DistanceFromAFileAndARank",
+       bad_input,
+       {{"layer_norm2 = {", "distance = { rank = 1, file = \"none.npy\","}},
+       {},
+       {"small.toml:28: probes.distance.rank: found a value beside probes.distance.file, expected "
+        "a "
+        "rank of the target's best approximation, or a file\n"}},
+      {"DistanceFromARankBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "distance = { rank = 5,"}},
+       {},
+       {"small.toml:28: probes.distance.rank: found 5, expected at most min(rows, cols) = 4\n"}},
+      {"EventOfEveryParameter",
+       bad_input,
+       {{"layer_norm2 = {", "parameters = { running = \"max\","}},
+       {},
+       {"small.toml:28: probes.parameters: found an extreme or an event of every parameter, "
+        "expected "
+        "a cadence alone\n"}},
       {"TooManySingularValues",
        bad_input,
        {{"count = 3", "count = 5"}},
@@ -562,6 +686,39 @@ TEST(BadFile, EndlessFile) {
   const Outcome outcome = run_program(scratch.path(), {"run", "/dev/zero", "--out", "out"});
   EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
   EXPECT_TRUE(contains(outcome.err, "/dev/zero: found a file of more than 16 MiB")) << outcome;
+}
+
+/// Files of probes are looked at before anything is written, and errors name both shapes.
+TEST(BadFile, OfAProbeWithAWrongShape) {
+  const Scratch scratch;
+  write_file(scratch / "small.csv", "1,2\n3,4\n");
+  write_file(scratch / "zero.csv", "1,2,3,4\n0,0,0,0\n");
+  write_file(scratch / "text.csv", "1,2\n3,four\n");
+  for (const auto& [probe, message] :
+       {std::pair{"distance = { file = \"small.csv\", every = 10 }",
+                  "probes.distance.file: found an array of shape (2, 2), expected the shape of W, "
+                  "4x4\n"},
+        {"closest_index = { file = \"small.csv\", every = 10 }",
+         "probes.closest_index.file: found an array of shape (2, 2), expected (count, 4, 4), "
+         "matrices of the shape of W\n"},
+        {"alignment = { of = \"file\", file = \"small.csv\", every = 10 }",
+         "probes.alignment.file: found an array of shape (2, 2), expected (count, 4), directions "
+         "among the rows of W\n"},
+        {"alignment = { of = \"file\", file = \"zero.csv\", every = 10 }",
+         "probes.alignment.file: found a direction of length 0, row 1, expected directions of any "
+         "other length\n"},
+        {"alignment = { of = \"file\", count = 3, file = \"zero.csv\", every = 10 }",
+         "row 1, expected"},
+        {"distance = { file = \"text.csv\", every = 10 }", "text.csv"}}) {
+    write_file(scratch / "small.toml", edited({{"layer_norm2 = { every = 10 }", probe}}));
+    const Outcome outcome =
+        run_program(scratch.path(), {"run", "small.toml", "--out", "out", "--quiet"});
+    EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+    EXPECT_TRUE(contains(outcome.err, std::string("small.toml:28: "))) << outcome;
+    EXPECT_TRUE(contains(outcome.err, message))
+        << "\"" << message << "\" is missing in: " << outcome.err;
+    EXPECT_FALSE(fs::exists(scratch / "out/samples.log"));
+  }
 }
 
 struct BadCommand {

@@ -67,6 +67,25 @@ TEST_P(Combine, MayWorkInPlace) {
   EXPECT_EQ(memory.download(), (std::vector<double>{2, 3, 4}));
 }
 
+TEST_P(Combine, SubtractsBeforeItDivides) {
+  const auto numerator = to_device(executor(), std::vector<double>{10, 1, -99, 7, 2, -99});
+  const auto minus = to_device(executor(), std::vector<double>{1, 3, 5, 2});
+  const auto denominator = to_device(executor(), std::vector<double>{2, 4});
+  const auto out = to_device(executor(), std::vector<double>(4, -7));
+  combine(executor(), {.slots = 2,
+                       .count = 2,
+                       .scale = 3,
+                       .numerator = numerator.data(),
+                       .numerator_stride = 3,
+                       .denominator = denominator.data(),
+                       .denominator_stride = 0,
+                       .out = out.data(),
+                       .out_stride = 2,
+                       .minus = minus.data(),
+                       .minus_stride = 2});
+  EXPECT_EQ(out.download(), (std::vector<double>{13.5, -1.5, 3, 0}));
+}
+
 MANYFOLD_ON_EVERY_DEVICE(Combine);
 
 }  // namespace

@@ -369,6 +369,84 @@ TEST_P(SingularValues, SayWhenSweepsDoNotSuffice) {
   EXPECT_NEAR(squares, norm2, 400 * epsilon<double>() * norm2);
 }
 
+/// A A^T u = s_1^2 u at either orientation, also where the matrix is graded or tiny.
+TEST_P(SingularValues, HaveTheFirstLeftVector) {
+  std::mt19937_64 random(test_seed());
+  std::vector<std::pair<int, int>> sizes = {{1, 1},   {1, 7},   {7, 1},   {3, 2},  {2, 3},
+                                            {20, 20}, {33, 12}, {12, 33}, {9, 70}, {70, 9}};
+  if (!emulated()) sizes.emplace_back(130, 129);
+  for (const auto& [rows, cols] : sizes) {
+    for (const double unit : {1.0, 1e-200}) {
+      Matrix a = random_matrix(rows, cols, random);
+      for (int c = 0; c < cols; ++c) {
+        for (int r = 0; r < rows; ++r) a.at(r, c) *= unit * std::pow(10.0, -(c * 5 % 7));
+      }
+      const std::int64_t slots = 3;  // the second is not finite
+      std::vector<double> host = a.entries;
+      host.insert(host.end(), a.entries.begin(), a.entries.end());
+      host.back() = std::numeric_limits<double>::quiet_NaN();
+      host.insert(host.end(), a.entries.begin(), a.entries.end());
+      const auto device = to_device(executor(), host);
+      const std::int64_t count = std::min(rows, cols);
+      const Buffer<double> values(executor(), slots * count);
+      const auto left = to_device(
+          executor(), std::vector<double>(static_cast<std::size_t>(slots * (rows + 2)), -7));
+      const Buffer<double> workspace(executor(), slots * singular_values_workspace(rows, cols));
+      singular_values(executor(), SingularValuesArgs<double>{
+                                      .a = {device.data(), slots, rows, cols, rows * cols, cols},
+                                      .values = values.data(),
+                                      .values_count = 1,
+                                      .values_stride = count,
+                                      .workspace = workspace.data(),
+                                      .left = left.data(),
+                                      .left_stride = rows + 2});
+      const auto all = left.download();
+      const double s = values.download().front();
+      const std::vector<double> u(all.begin(), all.begin() + rows);
+      EXPECT_EQ(std::vector<double>(all.begin() + 2 * (rows + 2), all.begin() + 3 * rows + 4), u);
+      EXPECT_EQ(all[static_cast<std::size_t>(rows)], -7);
+      EXPECT_EQ(all[static_cast<std::size_t>(rows + 1)], -7);
+      for (int r = 0; r < rows; ++r) {
+        EXPECT_TRUE(std::isnan(all[static_cast<std::size_t>(rows + 2 + r)]));
+      }
+      std::vector<double> right(static_cast<std::size_t>(cols));  // A^T u / s_1
+      double length2 = 0;
+      for (int r = 0; r < rows; ++r) {
+        length2 += u[static_cast<std::size_t>(r)] * u[static_cast<std::size_t>(r)];
+        for (int c = 0; c < cols; ++c) {
+          right[static_cast<std::size_t>(c)] += a.at(r, c) / s * u[static_cast<std::size_t>(r)];
+        }
+      }
+      const double bound = 16 * std::max(rows, cols) * epsilon<double>();
+      EXPECT_NEAR(length2, 1, bound) << rows << "x" << cols;
+      for (int r = 0; r < rows; ++r) {
+        double product = 0;
+        for (int c = 0; c < cols; ++c)
+          product += a.at(r, c) / s * right[static_cast<std::size_t>(c)];
+        EXPECT_NEAR(product, u[static_cast<std::size_t>(r)], bound) << rows << "x" << cols;
+      }
+    }
+  }
+}
+
+TEST_P(SingularValues, OfZeroHaveNoLeftVector) {
+  const auto a = to_device(executor(), std::vector<double>(12));
+  for (const auto& [rows, cols] : {std::pair{4, 3}, {3, 4}}) {
+    const Buffer<double> values(executor(), 3);
+    const auto left = to_device(executor(), std::vector<double>(4));
+    const Buffer<double> workspace(executor(), 12);
+    singular_values(executor(), SingularValuesArgs<double>{.a = {a.data(), 1, rows, cols, 12, cols},
+                                                           .values = values.data(),
+                                                           .values_count = 3,
+                                                           .values_stride = 3,
+                                                           .workspace = workspace.data(),
+                                                           .left = left.data(),
+                                                           .left_stride = rows});
+    const auto u = left.download();
+    for (int r = 0; r < rows; ++r) EXPECT_TRUE(std::isnan(u[static_cast<std::size_t>(r)]));
+  }
+}
+
 TEST_P(SingularValues, RejectWhatTheyCannotTake) {
   const Buffer<double> memory(executor(), 64);
   SingularValuesArgs<double> args;

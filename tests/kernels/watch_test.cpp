@@ -47,7 +47,8 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto first = to_device(executor(), start);
     const auto call = [&](const std::vector<double>& host) {
       const auto values = to_device(executor(), host);
-      first_crossing(executor(), {5, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
+      first_crossing(executor(),
+                     {5, 1, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
       executor().synchronize();
     };
     const double side = below ? -1 : 1;
@@ -59,9 +60,36 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto later = to_device(executor(), std::vector<std::int64_t>{11, 21, 31, 41, 51});
     const auto values = to_device(
         executor(), std::vector<double>{1.5 + side, 1.5 + side, 1.5 + side, side * infinity, 1.5});
-    first_crossing(executor(), {5, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
+    first_crossing(executor(), {5, 1, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
     EXPECT_EQ(first.download(), (std::vector<double>{10, -7, 21, -7, 31, -7, 41, -7, 3, -7}));
   }
+}
+
+TEST_P(Watch, CrossingsOfSeveralValuesAreTheirOwn) {
+  // (slot, 3) in rows of 4 and 5.
+  const auto steps = to_device(executor(), std::vector<std::int64_t>{10, 20});
+  const auto values = to_device(executor(), std::vector<double>{1, 5, nan, 9, 7, 7, 0, 9});
+  const auto first =
+      to_device(executor(), std::vector<double>{nan, nan, nan, -7, -7, 3, nan, nan, -7, -7});
+  first_crossing(executor(), {.slots = 2,
+                              .count = 3,
+                              .values = values.data(),
+                              .values_stride = 4,
+                              .threshold = 4,
+                              .below = false,
+                              .step = steps.data(),
+                              .first = first.data(),
+                              .first_stride = 5});
+  EXPECT_EQ(bits(first.download()),
+            bits(std::vector<double>{nan, 10, nan, -7, -7, 3, 20, nan, -7, -7}));
+  EXPECT_THROW(first_crossing(executor(), {.slots = 2,
+                                           .count = 3,
+                                           .values = values.data(),
+                                           .values_stride = 4,
+                                           .step = steps.data(),
+                                           .first = first.data(),
+                                           .first_stride = 2}),
+               std::invalid_argument);
 }
 
 MANYFOLD_ON_EVERY_DEVICE(Watch);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "tests/apps/program.hpp"
 
 namespace manyfold::testing {
@@ -12,8 +13,10 @@ class ProfileOnDevice : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     write_file(scratch_ / "small.toml", small_experiment);
-    const Outcome info = run({"info", "--json", "--device", GetParam()});
-    if (info.exit_code == 3) GTEST_SKIP() << "no " << GetParam() << " device: " << info.err;
+    for (const auto& status : kernels::backend_statuses()) {
+      if (status.device != GetParam() || status.usable) continue;
+      GTEST_SKIP() << "no " << GetParam() << " device: " << status.detail;
+    }
   }
   Outcome run(const Arguments& arguments) const { return run_program(scratch_.path(), arguments); }
   Outcome profiled(const std::string& out, const Arguments& more = {}) const {

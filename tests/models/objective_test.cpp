@@ -617,6 +617,91 @@ TEST(Masks, OfACountAreUniform) {
   EXPECT_LT(chi2, 80);
 }
 
+struct BadFile {
+  const char* name;
+  std::string objective;
+  std::vector<std::string> message;
+};
+
+// Files whose contents do not fit: the message begins with the key's place, and shows both shapes.
+TEST(ObjectiveFiles, ThatDoNotFitAreRefused) {
+  const ScratchFolder folder;
+  const auto file = [&](const char* name, const Array& array) {
+    write_array(folder.path() / name, array);
+    return "path = \"" + (folder.path() / name).string() + "\"";
+  };
+  const double nan = std::nan("");
+  const std::string one = file("one.npy", {{2, 2}, {1, 2, 3, 4}});
+  const std::string two = file("two.npy", {{2, 2, 2}, {1, 0, 0, 0, 0, 0, 0, 0}});
+  const std::string line = file("line.npy", {{4}, {1, 2, 3, 4}});
+  const std::string hole = file("hole.npy", {{2, 2}, {1, nan, 3, 4}});
+  const std::string wide = file("wide.npy", {{2, 3}, {0, 0, 0, 1, 1, 1}});
+  const std::string holes = file("holes.npy", {{2, 2}, {1, 1, 0, 0}});
+  const std::string full = "kind = \"full\"\ntarget = { kind = \"file\", ";
+  const std::string square = "target = { kind = \"gaussian\", size = 2 }\n";
+  const std::string masked = "kind = \"completion\"\n" + square + "mask = { kind = \"file\", ";
+  const std::string sensed = "kind = \"sensing\"\n" + square;
+  const std::vector<BadFile> files{
+      {"index of one matrix",
+       full + one + ", index = 0 }",
+       {"objective.target.index: found 0 for an array of shape (2, 2), expected no index"}},
+      {"several without an index",
+       full + two + " }",
+       {"objective.target.index: found nothing for an array of shape (2, 2, 2), expected which of "
+        "the 2 matrices"}},
+      {"index beyond the last",
+       full + two + ", index = 2 }",
+       {"objective.target.index: found 2 for an array of shape (2, 2, 2), expected at most 1"}},
+      {"one dimension",
+       full + line + " }",
+       {"objective.target.path: found an array of shape (4,), expected a matrix"}},
+      {"a target that is not finite",
+       full + hole + " }",
+       {"objective.target.kind: found nan at entry (0, 1), expected finite numbers"}},
+      {"a mask of another shape",
+       masked + wide + " }",
+       {"objective.mask.path: found a mask of 2x3, expected the target's shape 2x2"}},
+      {"a mask of other numbers",
+       masked + one + " }",
+       {"objective.mask.path: found 2.0 at entry (0, 1), expected 0 or 1"}},
+      {"a mask that observes nothing",
+       masked + two + ", index = 1 }",
+       {"objective.mask.path: found a mask that observes no entry, expected at least one 1"}},
+      {"a mask that is not symmetric",
+       "symmetric = true\n" + masked + holes + " }",
+       {"objective.symmetric: found true with a mask whose entries (1, 0) and (0, 1) differ"}},
+      {"measurements of another shape",
+       sensed + "measurements = { kind = \"file\", " + wide + " }",
+       {"objective.measurements.path: found an array of shape (2, 3), expected (count, 2, 2)"}},
+      {"values of another number",
+       sensed + "measurements = { kind = \"file\", " + two + " }\nvalues = { kind = \"file\", " +
+           line + " }",
+       {"objective.values.path: found an array of shape (4,), expected 2 numbers"}},
+  };
+  for (const BadFile& bad : files) {
+    SCOPED_TRACE(bad.name);
+    try {
+      const Settings settings = parsed(experiment(matrix, bad.objective)).member(0);
+      const ModelKind& kind = model_kind(settings);
+      kind.validate(settings);
+      kind.check_problem(settings);
+      ADD_FAILURE() << "accepted";
+    } catch (const InputError& error) {
+      const std::string text = error.what();
+      EXPECT_EQ(text.substr(0, 10), "test.toml:") << text;
+      for (const std::string& part : bad.message) {
+        EXPECT_NE(text.find(part), std::string::npos) << text;
+      }
+    }
+  }
+  // What is not observed may be unknown.
+  const Problem problem =
+      problem_of("kind = \"completion\"\ntarget = { kind = \"file\", " + hole +
+                 " }\nmask = { kind = \"entries\", rows = [0, 1], cols = [0, 1] "
+                 "}");
+  EXPECT_TRUE(std::isnan(problem.target[1]));
+}
+
 TEST(GradientAtZero, IsTheGradientThatTheDeviceFinds) {
   const auto cpu = executor_on("cpu");
   for (const std::string& objective : objectives_of_3x4()) {

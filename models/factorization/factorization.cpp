@@ -9,6 +9,7 @@
 #include "core/executor/memory.hpp"
 #include "kernels/norms.hpp"
 #include "models/factorization/chain.hpp"
+#include "models/factorization/drawn_data.hpp"
 #include "models/factorization/objective.hpp"
 #include "models/factorization/penalty.hpp"
 #include "models/factorization/probes.hpp"
@@ -135,9 +136,9 @@ void add_keys(Spec& spec) {
 
 void validate(const Settings& settings) {
   const Shape shape = shape_of(settings);
-  validate_start(settings, shape);
   validate_objective(settings, shape);
   validate_penalty(settings, shape);
+  validate_start(settings, shape);
   constexpr std::int64_t largest_side = 1024;  // of kernels/singular_values.hpp
   const std::int64_t side = std::max(shape.rows(), shape.cols());
   for (const Probe* probe : requested_probes(settings)) {
@@ -216,7 +217,8 @@ const ModelKind& factorization_kind() {
       .check_problem = [](const Settings& s) { (void)factorization::make_problem(s); },
       .footprint = factorization::footprint,
       .extents = factorization::extents,
-      .make = factorization::make};
+      .make = factorization::make,
+      .drawn = factorization::drawn_data};
   return kind;
 }
 

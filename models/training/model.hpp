@@ -14,6 +14,7 @@
 
 #include "core/config/settings.hpp"
 #include "core/config/spec.hpp"
+#include "core/data/array_file.hpp"
 #include "core/executor/executor.hpp"
 #include "core/record/layout.hpp"
 #include "core/view.hpp"
@@ -101,6 +102,13 @@ class Model {
   virtual std::vector<StateArray> state() { return {}; }
 };
 
+/// An array that a member has before its first step, and what it is.
+struct DrawnArray {
+  std::string name;  ///< of its file: "target", "W_1"
+  std::string doc;
+  Array array;
+};
+
 struct ModelKind {
   std::vector<std::string> names;  ///< values of model.kind
   void (*add_keys)(Spec&);
@@ -120,6 +128,9 @@ struct ModelKind {
   std::vector<std::int64_t> (*extents)(const Settings&, const ProbeKind&);
   std::unique_ptr<Model> (*make)(Executor&, const Settings& example, std::int64_t slots,
                                  bool shared_problem);
+  /// What a member is trained on and from: its problem and its start, in double precision, as
+  /// `make`'s model loads them (in f32 it rounds them).
+  std::vector<DrawnArray> (*drawn)(const Settings&);
 };
 
 /// Product of the extents.

@@ -17,7 +17,7 @@
 #include "core/data/array_file.hpp"
 #include "core/error.hpp"
 #include "core/random/philox.hpp"
-#include "models/factorization/gradient_at_zero.hpp"
+#include "models/factorization/steepest_descent.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"

@@ -50,6 +50,7 @@ Arguments set(const std::vector<std::string>& overrides) {
 
 const std::string target = R"(target = { kind = "gaussian", size = 4, norm = 2.0 })";
 const std::string sweep = R"("seed" = { range = [0, 4] })";
+const std::string start = "kind = \"orthogonal\"\nend_norm = 0.1";
 
 std::vector<BadInput> experiments() {
   return {
@@ -719,6 +720,90 @@ std::vector<BadInput> experiments() {
        {{"depth = 2\nhidden = 4", "depth = 1024\nhidden = 65536"}},
        {},
        {"one member of deep_linear", "bytes of memory", "the budget on"}},
+
+      // Starts
+      {"SphereWithoutNorms",
+       bad_input,
+       {{start, "kind = \"sphere\""}},
+       {},
+       {"small.toml:14: init.norms is missing where init.kind = \"sphere\": expected a number >= "
+        "0"}},
+      {"SphereNormsOfAnotherCount",
+       bad_input,
+       {{start, "kind = \"sphere\"\nnorms = [1.0, 2.0, 3.0]"}},
+       {},
+       {"small.toml:16: init.norms: found 3 values, expected one, or one for each of the 2 "
+        "layers"}},
+      {"BallOfNegativeNorm",
+       bad_input,
+       {{start, "kind = \"ball\"\nnorms = [1.0, -2.0]"}},
+       {},
+       {"small.toml:16: init.norms: found -2.0 as element 2, expected a number >= 0"}},
+      {"EndNormOfASphere",
+       bad_input,
+       {{"kind = \"orthogonal\"", "kind = \"sphere\"\nnorms = 1.0"}},
+       {},
+       {"small.toml:17: init.end_norm: belongs to init.kind = \"gaussian\""}},
+      {"ScalingUnknown",
+       bad_input,
+       {{start, "kind = \"gaussian\"\nscaling = \"fan_out\""}},
+       {},
+       {"small.toml:16: init.scaling: found \"fan_out\", expected one of \"none\", \"fan_in\", "
+        "\"width\""}},
+      {"GaussianWithoutScale",
+       bad_input,
+       {{start, "kind = \"gaussian\""}},
+       {},
+       {"small.toml:14: init.stddev: found nothing, expected one of init.stddev and "
+        "init.end_norm"}},
+      {"GaussianWithTwoScales",
+       bad_input,
+       {{start, "kind = \"gaussian\"\nstddev = 1.0\nend_norm = 1.0"}},
+       {},
+       {"small.toml:17: init.end_norm: found a value beside init.stddev, expected one of"}},
+      {"RankOneWithoutNorm",
+       bad_input,
+       {{start, "kind = \"rank_one\""}},
+       {},
+       {"small.toml:14: init.end_norm: found nothing, expected ||W(0)||_F of a rank-one start"}},
+      {"StartFileAbsent",
+       bad_input,
+       {{start, "kind = \"file\"\npath = \"absent.npy\""}},
+       {},
+       {"small.toml:16: init.path: ", "absent.npy: no such file\n"}},
+      {"StartFileOfUnknownEnding",
+       bad_input,
+       {{start, "kind = \"file\"\npath = \"small.toml\""}},
+       {},
+       {"small.toml:16: init.path: ",
+        "small.toml: found the ending \".toml\", expected a file that "
+        "ends in .npy, .csv or .nc\n"}},
+      {"StartFilesOfAnotherCount",
+       bad_input,
+       {{start, "kind = \"file\"\npath = [\"a.npy\", \"b.npy\", \"c.npy\"]"}},
+       {},
+       {"small.toml:16: init.path: found 3 files, expected one for each of the 2 layers 4x4 . "
+        "4x4"}},
+      {"StartRecordAbsent",
+       bad_input,
+       {{start, "kind = \"record\"\nrecord = \"results\"\nmember = 0"}},
+       {},
+       {"small.toml:16: init.record: ", "results: no such file\n"}},
+      {"StartRecordWithoutMember",
+       bad_input,
+       {{start, "kind = \"record\"\nrecord = \"results\""}},
+       {},
+       {"small.toml:14: init.member is missing where init.kind = \"record\": expected an integer"}},
+      {"StartMemberNegative",
+       bad_input,
+       {{start, "kind = \"record\"\nrecord = \"results\"\nmember = -1"}},
+       {},
+       {"small.toml:17: init.member: found -1, expected an integer >= 0"}},
+      {"SampleOfAFile",
+       bad_input,
+       {{start, "kind = \"file\"\npath = \"a.npy\"\nsample = 1"}},
+       {},
+       {"small.toml:17: init.sample: belongs to init.kind = \"record\""}},
   };
 }
 

@@ -182,6 +182,64 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
 template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);
 
+template <class T>
+void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
+  if (args.x.slots < 0 || args.x.count < 0) reject("inner_product: negative shape");
+  if (args.x.count != args.y.count || args.x.slots != args.y.slots) {
+    reject("inner_product: x (" + std::to_string(args.x.slots) + ", " +
+           std::to_string(args.x.count) + ") and y (" + std::to_string(args.y.slots) + ", " +
+           std::to_string(args.y.count) + ") differ in shape");
+  }
+  if (args.x.slots == 0) return;
+  typed<T>(executor).inner_product(executor, args);
+}
+template void inner_product(Executor&, const InnerProductArgs<float>&);
+template void inner_product(Executor&, const InnerProductArgs<double>&);
+
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
+  if (args.y.slots < 0 || args.y.count < 0) reject("add_scaled: negative shape");
+  if (args.x.count != args.y.count || args.x.slots != args.y.slots) {
+    reject("add_scaled: x (" + std::to_string(args.x.slots) + ", " + std::to_string(args.x.count) +
+           ") and y (" + std::to_string(args.y.slots) + ", " + std::to_string(args.y.count) +
+           ") differ in shape");
+  }
+  if (args.y.slots > 1 && args.y.slot_stride < args.y.count) {
+    reject("add_scaled: slots of y overlap: " + std::to_string(args.y.count) +
+           " elements, slot_stride " + std::to_string(args.y.slot_stride));
+  }
+  if (args.y.slots == 0 || args.y.count == 0) return;
+  typed<T>(executor).add_scaled(executor, args);
+}
+template void add_scaled(Executor&, const AddScaledArgs<float>&);
+template void add_scaled(Executor&, const AddScaledArgs<double>&);
+
+template <class T>
+void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args) {
+  check_layout("drawn_residual", "w", args.w);
+  const auto fits = [&](const char* operand, const auto& m) {
+    check_layout("drawn_residual", operand, m);
+    if (m.rows != args.w.rows || m.cols != args.w.cols || !slots_fit(m, args.w.slots)) {
+      reject("drawn_residual: w " + shape(args.w) + " and " + operand + " " + shape(m) +
+             " differ in shape");
+    }
+  };
+  fits("target", args.target);
+  fits("residual", args.residual);
+  check_own("drawn_residual", "residual", args.residual);
+  if (args.count == nullptr) reject("drawn_residual: no number of terms");
+  if (args.drawn != nullptr && args.batch < 1) {
+    reject("drawn_residual: a batch of " + std::to_string(args.batch) + " terms");
+  }
+  if (args.noise != nullptr && (args.seeds == nullptr || args.step == nullptr)) {
+    reject("drawn_residual: noise without seeds or steps");
+  }
+  if (args.w.slots == 0 || args.w.size() == 0) return;
+  typed<T>(executor).drawn_residual(executor, args);
+}
+template void drawn_residual(Executor&, const DrawnResidualArgs<float>&);
+template void drawn_residual(Executor&, const DrawnResidualArgs<double>&);
+
 void check_stop(Executor& executor, const StepControl& control) {
   executor.kernels().check_stop(executor, control);
 }
@@ -313,6 +371,10 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 
 void combine(Executor& executor, const CombineArgs& args) {
   executor.kernels().combine(executor, args);
+}
+
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  executor.kernels().accumulate(executor, args);
 }
 
 }  // namespace manyfold::kernels

@@ -3,9 +3,13 @@
 // (cpu/table.cpp, cuda/table.cu). A backend that is loaded at run time brings its own.
 #pragma once
 
+#include "kernels/accumulate.hpp"
+#include "kernels/add_scaled.hpp"
 #include "kernels/combine.hpp"
+#include "kernels/drawn_residual.hpp"
 #include "kernels/draws.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/inner_product.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/random_fill.hpp"
 #include "kernels/residual.hpp"
@@ -25,6 +29,9 @@ struct TypedTable {
   void (*random_fill)(Executor&, const RandomFillArgs<T>&) = nullptr;
   void (*singular_values)(Executor&, const SingularValuesArgs<T>&) = nullptr;
   void (*descend)(Executor&, const DescendArgs<T>&) = nullptr;
+  void (*inner_product)(Executor&, const InnerProductArgs<T>&) = nullptr;
+  void (*add_scaled)(Executor&, const AddScaledArgs<T>&) = nullptr;
+  void (*drawn_residual)(Executor&, const DrawnResidualArgs<T>&) = nullptr;
   void (*heavy_ball)(Executor&, const HeavyBallArgs<T>&) = nullptr;
   void (*adam)(Executor&, const AdamArgs<T>&) = nullptr;
   void (*sign_descend)(Executor&, const DescendArgs<T>&) = nullptr;
@@ -43,6 +50,7 @@ struct KernelTables {
   void (*running_extreme)(Executor&, const ExtremeArgs&) = nullptr;
   void (*first_crossing)(Executor&, const CrossingArgs&) = nullptr;
   void (*combine)(Executor&, const CombineArgs&) = nullptr;
+  void (*accumulate)(Executor&, const AccumulateArgs&) = nullptr;
   void (*adam_step)(Executor&, const AdamStepArgs&) = nullptr;
   void (*draw_terms)(Executor&, const DrawTermsArgs&) = nullptr;
   void (*follow_schedule)(Executor&, const FollowScheduleArgs&) = nullptr;

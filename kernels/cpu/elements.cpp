@@ -4,6 +4,7 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/updates.hpp"
@@ -31,6 +32,9 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 }
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
+}
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
 }
 void adam_step(Executor& executor, const AdamStepArgs& args) {
   elements::adam_step(ForEach(executor), args);

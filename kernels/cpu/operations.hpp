@@ -18,6 +18,11 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args);
 template <class T>
 void descend(Executor& executor, const DescendArgs<T>& args);
 template <class T>
+void inner_product(Executor& executor, const InnerProductArgs<T>& args);
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args);
+template <class T>
+void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args);
 void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args);
 template <class T>
 void adam(Executor& executor, const AdamArgs<T>& args);
@@ -37,6 +42,7 @@ void advance(Executor& executor, const StepControl& control);
 void running_extreme(Executor& executor, const ExtremeArgs& args);
 void first_crossing(Executor& executor, const CrossingArgs& args);
 void combine(Executor& executor, const CombineArgs& args);
+void accumulate(Executor& executor, const AccumulateArgs& args);
 void adam_step(Executor& executor, const AdamStepArgs& args);
 void draw_terms(Executor& executor, const DrawTermsArgs& args);
 void follow_schedule(Executor& executor, const FollowScheduleArgs& args);

@@ -44,9 +44,10 @@ const Loops& choose() {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>,    residual<T>,   sum_of_squares<T>, random_fill<T>,  singular_values<T>,
-          descend<T>, heavy_ball<T>, adam<T>,           sign_descend<T>, linear_combination<T>,
-          diffuse<T>, perturb<T>};
+  return {
+      gemm<T>,    residual<T>,      sum_of_squares<T>,     random_fill<T>,    singular_values<T>,
+      descend<T>, inner_product<T>, add_scaled<T>,         drawn_residual<T>, heavy_ball<T>,
+      adam<T>,    sign_descend<T>,  linear_combination<T>, diffuse<T>,        perturb<T>};
 }
 
 }  // namespace
@@ -60,18 +61,10 @@ std::string_view instruction_set() { return chosen_loops().name; }
 
 const KernelTables& cpu_tables() {
   (void)chosen_loops();  // a wrong MANYFOLD_ISA shows here, not in the first kernel
-  static const KernelTables tables{typed_table<float>(),
-                                   typed_table<double>(),
-                                   check_stop,
-                                   constant_step,
-                                   rms_step,
-                                   advance,
-                                   running_extreme,
-                                   first_crossing,
-                                   combine,
-                                   adam_step,
-                                   draw_terms,
-                                   follow_schedule};
+  static const KernelTables tables{
+      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step,  advance,
+      running_extreme,      first_crossing,        combine,    accumulate,    adam_step, draw_terms,
+      follow_schedule};
   return tables;
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/updates.hpp"
@@ -32,6 +33,9 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
 }
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
+}
 void adam_step(Executor& executor, const AdamStepArgs& args) {
   elements::adam_step(ForEach(executor), args);
 }
@@ -41,6 +45,13 @@ void draw_terms(Executor& executor, const DrawTermsArgs& args) {
 void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
   elements::follow_schedule(ForEach(executor), args);
 }
+
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
+  elements::add_scaled(ForEach(executor), args);
+}
+template void add_scaled(Executor&, const AddScaledArgs<float>&);
+template void add_scaled(Executor&, const AddScaledArgs<double>&);
 
 template <class T>
 void random_fill(Executor& executor, const RandomFillArgs<T>& args) {

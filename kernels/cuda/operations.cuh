@@ -23,6 +23,7 @@ template <class T>
 void add_scaled(Executor& executor, const AddScaledArgs<T>& args);
 template <class T>
 void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args);
+template <class T>
 void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args);
 template <class T>
 void adam(Executor& executor, const AdamArgs<T>& args);

@@ -5,6 +5,8 @@
 // shows, keeps momenta of its own in extended precision, and must predict the next parameters. What
 // it may be off by is then a few roundings of the terms of one sum. Gradients have tests of their
 // own (gradient_test.cpp).
+#include "models/training/optimizer.hpp"
+
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -14,7 +16,6 @@
 #include "kernels/common/draws.hpp"
 #include "models/training/control_block.hpp"
 #include "models/training/model.hpp"
-#include "models/training/optimizer.hpp"
 #include "tests/models/run.hpp"
 
 namespace manyfold::testing {
@@ -153,10 +154,10 @@ std::vector<std::unique_ptr<Reference>> references(const Training& training, con
 TEST_P(OptimizerOnDevice, MomentumAndNesterovFollowTheirFormulas) {
   const auto device = executor();
   for (const bool nesterov : {false, true}) {
-    Training training(*device, problem(std::string("kind = \"") +
-                                           (nesterov ? "nesterov" : "momentum") + "\"",
-                                       "[sweep]\n\"optimizer.momentum\" = [0.0, 0.5, 0.95]\n"
-                                       "\"optimizer.learning_rate\" = [0.05, 0.01]\n"));
+    Training training(
+        *device, problem(std::string("kind = \"") + (nesterov ? "nesterov" : "momentum") + "\"",
+                         "[sweep]\n\"optimizer.momentum\" = [0.0, 0.5, 0.95]\n"
+                         "\"optimizer.learning_rate\" = [0.05, 0.01]\n"));
     const auto all = references(training, [&](const Settings& member) {
       auto v = std::make_shared<std::vector<long double>>(24, 0.0L);
       const long double eta = member.number("optimizer.learning_rate");
@@ -176,10 +177,9 @@ TEST_P(OptimizerOnDevice, MomentumAndNesterovFollowTheirFormulas) {
 
 TEST_P(OptimizerOnDevice, AdamFollowsItsFormula) {
   const auto device = executor();
-  Training training(*device,
-                    problem("kind = \"adam\"\nlearning_rate = 0.01\nepsilon = 1e-4",
-                            "[sweep]\n\"optimizer.beta1\" = [0.0, 0.9]\n"
-                            "\"optimizer.beta2\" = [0.5, 0.999]\n"));
+  Training training(*device, problem("kind = \"adam\"\nlearning_rate = 0.01\nepsilon = 1e-4",
+                                     "[sweep]\n\"optimizer.beta1\" = [0.0, 0.9]\n"
+                                     "\"optimizer.beta2\" = [0.5, 0.999]\n"));
   const auto all = references(training, [](const Settings& member) {
     auto m = std::make_shared<std::vector<long double>>(24, 0.0L);
     auto v = std::make_shared<std::vector<long double>>(24, 0.0L);
@@ -243,19 +243,19 @@ TEST_P(OptimizerOnDevice, LangevinAddsNoiseOfItsVarianceToADescent) {
   EXPECT_NE(squares[1], squares[3]);
 }
 
-/// 2 parameters, f = 1/2 (ab - M)^2: Langevin's stationary law is exp(-f / T), and by partial
-/// integration the mean of theta . grad f is T times the number of parameters, whatever f is.
-/// Time averages are correlated, so the standard error is taken over independent members.
+/// On f = 1/2 (w - M)^2 a step is d <- (1 - eta) d + sqrt(2 eta T) z for d = w - M, whose
+/// stationary variance is T / (1 - eta / 2); 500 steps leave (1 - eta)^1000 = 2e-9 of the start.
+/// Over 2000 members.
 TEST_P(OptimizerOnDevice, LangevinReachesItsTemperature) {
   if (GetParam().name != "cpu") GTEST_SKIP() << "the law is the same bits on every device";
   const auto device = executor();
   Training training(
-      *device, "problem.seed = 3\n[model]\nkind = \"deep_linear\"\nsizes = [1, 1]\n"
-               "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", size = 1 }\n"
-               "[init]\nkind = \"gaussian\"\nstddev = 0.5\n[stop]\nsteps = 100000\n"
-               "[probes]\ntrain_loss = { every = 1 }\n[optimizer]\nkind = \"langevin\"\n"
-               "learning_rate = 0.02\ntemperature = 0.25\n[sweep]\nseed = { range = [0, 2000] }\n");
-  // f = 1/2 (w - M)^2: after t steps the variance of w - M is T / (1 - eta / 2) up to (1 - eta)^2t.
+      *device,
+      "problem.seed = 3\n[model]\nkind = \"deep_linear\"\nsizes = [1, 1]\n"
+      "[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", size = 1 }\n"
+      "[init]\nkind = \"gaussian\"\nstddev = 0.5\n[stop]\nsteps = 100000\n"
+      "[probes]\ntrain_loss = { every = 1 }\n[optimizer]\nkind = \"langevin\"\n"
+      "learning_rate = 0.02\ntemperature = 0.25\n[sweep]\nseed = { range = [0, 2000] }\n");
   for (int t = 0; t < 500; ++t) {
     training.evaluate();
     training.move();
@@ -274,7 +274,7 @@ TEST_P(OptimizerOnDevice, LangevinReachesItsTemperature) {
   EXPECT_NEAR(sum / n, 0, 6 * std::sqrt(variance / n));
 }
 
-/// A slot's gradient at other parameters, by a second Training that is set there.
+/// Three members: noise now and then, at every step, never.
 TEST_P(OptimizerOnDevice, PerturbedDescentAddsNoiseExactlyWhenItShould) {
   const auto device = executor();
   const std::string toml =
@@ -333,8 +333,7 @@ TEST_P(OptimizerOnDevice, PerturbedDescentAddsNoiseExactlyWhenItShould) {
   EXPECT_TRUE(same_bits(plain.parameters(0), training.parameters(2)));
 }
 
-/// The entries that a step of sgd_entries moved: with W_2 W_1 of one layer the gradient in W is the
-/// drawn residuals themselves.
+/// A model of one layer, whose gradient is that in W: the residuals on the observed entries.
 std::string one_layer(const std::string& optimizer, const std::string& rest) {
   return "problem.seed = 3\n[model]\nkind = \"deep_linear\"\nsizes = [4, 5]\n"
          "[objective]\nkind = \"completion\"\nobserved = 0.5\n"
@@ -349,10 +348,10 @@ TEST_P(OptimizerOnDevice, EntriesAreDrawnAsTheStreamSays) {
   const auto device = executor();
   for (const bool replacement : {true, false}) {
     for (const std::int64_t batch : {1, 3}) {
-      Training training(
-          *device, one_layer("kind = \"sgd_entries\"\nbatch = " + std::to_string(batch) +
-                                 "\nreplacement = " + (replacement ? "true" : "false"),
-                             "[sweep]\n\"sgd.seed\" = [7, 8, 7]\n"));
+      Training training(*device,
+                        one_layer("kind = \"sgd_entries\"\nbatch = " + std::to_string(batch) +
+                                      "\nreplacement = " + (replacement ? "true" : "false"),
+                                  "[sweep]\n\"sgd.seed\" = [7, 8, 7]\n"));
       // Terms are the entries that full-batch descent moves, in row-major order.
       training.evaluate();
       const auto whole = training.gradient(0);
@@ -445,12 +444,14 @@ const std::vector<Kind> kinds = {
     {"nesterov", "kind = \"nesterov\"\nlearning_rate = 0.02"},
     {"adam", "kind = \"adam\"\nlearning_rate = 0.01"},
     {"sign", "kind = \"sign\"\nlearning_rate = 0.01"},
-    {"entries", "kind = \"sgd_entries\"\nlearning_rate = 0.01\nbatch = 2\nreplacement = false\n"
-                "label_noise = 0.1"},
+    {"entries",
+     "kind = \"sgd_entries\"\nlearning_rate = 0.01\nbatch = 2\nreplacement = false\n"
+     "label_noise = 0.1"},
     {"label_noise", "kind = \"label_noise\"\nlearning_rate = 0.02\nlabel_noise = 0.3"},
     {"langevin", "kind = \"langevin\"\nlearning_rate = 0.02\ntemperature = 0.01"},
-    {"perturbed_gd", "kind = \"perturbed_gd\"\nlearning_rate = 0.02\ngrad_threshold = 0.5\n"
-                     "radius = 0.1\nmin_steps = 3"},
+    {"perturbed_gd",
+     "kind = \"perturbed_gd\"\nlearning_rate = 0.02\ngrad_threshold = 0.5\n"
+     "radius = 0.1\nmin_steps = 3"},
 };
 
 /// A member alone, among others, in waves, and with other threads: the same bits, for every kind;
@@ -464,16 +465,16 @@ TEST(OptimizerPacking, AMemberIsTheSameInAnyCompany) {
     const auto whole = run(problem(kind.keys, seeds), *executor_on("cpu", 3), short_run);
     EXPECT_EQ(whole.plan.families.size(), 1u);
     const std::size_t one = whole.plan.families[0].footprint.bytes_per_slot;
-    const auto waves = run(problem(kind.keys, seeds), *executor_on("cpu", 1, 2 * one + 100'000),
-                           short_run);
+    const auto waves =
+        run(problem(kind.keys, seeds), *executor_on("cpu", 1, 2 * one + 100'000), short_run);
     const auto alone = run(toml, *executor_on("cpu", 1), {"stop.steps=60", "seed=4"});
     EXPECT_TRUE(same_bits(whole.everything(4), alone.everything(0)));
     for (std::int64_t m = 0; m < 9; ++m) {
       EXPECT_TRUE(same_bits(whole.everything(m), waves.everything(m))) << m;
     }
-    const auto beside = run(
-        problem(kind.keys, "[sweep]\n\"optimizer.learning_rate\" = [1e200, 0.02, 0.01]\n"),
-        *executor_on("cpu", 2), {"stop.steps=60", "seed=4"});
+    const auto beside =
+        run(problem(kind.keys, "[sweep]\n\"optimizer.learning_rate\" = [1e200, 0.02, 0.01]\n"),
+            *executor_on("cpu", 2), {"stop.steps=60", "seed=4"});
     const bool first = std::string(kind.keys).find("learning_rate = 0.02") != std::string::npos;
     EXPECT_TRUE(same_bits(beside.everything(first ? 1 : 2), alone.everything(0)));
   }
@@ -483,8 +484,9 @@ TEST(OptimizerPacking, AMemberIsTheSameInAnyCompany) {
 TEST(OptimizerMemory, IsCounted) {
   const auto device = executor_on("cpu");
   for (const Kind& kind : kinds) {
-    for (const char* schedule : {"", "[schedule.learning_rate]\nkind = \"linear\"\nfinal = 0\n"
-                                     "steps = 5\n"}) {
+    for (const char* schedule : {"",
+                                 "[schedule.learning_rate]\nkind = \"linear\"\nfinal = 0\n"
+                                 "steps = 5\n"}) {
       SCOPED_TRACE(kind.name);
       const Experiment experiment =
           Experiment::parse(problem(kind.keys, schedule), "test.toml", {}, experiment_spec());

@@ -233,7 +233,6 @@ const ModelKind& factorization_kind() {
       .extents = factorization::extents,
       .make = factorization::make,
       .arrays = factorization::arrays,
-
       .drawn = factorization::drawn_data};
   return kind;
 }

@@ -83,6 +83,28 @@ void check_count(const char* operation, std::int64_t slots, std::int64_t control
   }
 }
 
+template <class View>
+std::string vector_shape(const View& v) {
+  return "(" + std::to_string(v.slots) + ", " + std::to_string(v.count) + ")";
+}
+
+/// `other` has the shape of `first`, and slots that are written do not overlap.
+template <class A, class B>
+void check_alike(const char* operation, const char* first_name, const A& first,
+                 const char* other_name, const B& other) {
+  if (first.slots != other.slots || first.count != other.count) {
+    reject(std::string(operation) + ": " + first_name + " " + vector_shape(first) + " and " +
+           other_name + " " + vector_shape(other) + " differ in shape");
+  }
+}
+template <class View>
+void check_separate(const char* operation, const char* name, const View& v) {
+  if (v.slots > 1 && v.slot_stride < v.count) {
+    reject(std::string(operation) + ": slots of " + name + " " + vector_shape(v) +
+           " overlap: slot_stride " + std::to_string(v.slot_stride));
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -183,6 +205,64 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
 template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);
 
+template <class T>
+void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
+  if (args.x.slots < 0 || args.x.count < 0) reject("inner_product: negative shape");
+  if (args.x.count != args.y.count || args.x.slots != args.y.slots) {
+    reject("inner_product: x (" + std::to_string(args.x.slots) + ", " +
+           std::to_string(args.x.count) + ") and y (" + std::to_string(args.y.slots) + ", " +
+           std::to_string(args.y.count) + ") differ in shape");
+  }
+  if (args.x.slots == 0) return;
+  typed<T>(executor).inner_product(executor, args);
+}
+template void inner_product(Executor&, const InnerProductArgs<float>&);
+template void inner_product(Executor&, const InnerProductArgs<double>&);
+
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
+  if (args.y.slots < 0 || args.y.count < 0) reject("add_scaled: negative shape");
+  if (args.x.count != args.y.count || args.x.slots != args.y.slots) {
+    reject("add_scaled: x (" + std::to_string(args.x.slots) + ", " + std::to_string(args.x.count) +
+           ") and y (" + std::to_string(args.y.slots) + ", " + std::to_string(args.y.count) +
+           ") differ in shape");
+  }
+  if (args.y.slots > 1 && args.y.slot_stride < args.y.count) {
+    reject("add_scaled: slots of y overlap: " + std::to_string(args.y.count) +
+           " elements, slot_stride " + std::to_string(args.y.slot_stride));
+  }
+  if (args.y.slots == 0 || args.y.count == 0) return;
+  typed<T>(executor).add_scaled(executor, args);
+}
+template void add_scaled(Executor&, const AddScaledArgs<float>&);
+template void add_scaled(Executor&, const AddScaledArgs<double>&);
+
+template <class T>
+void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args) {
+  check_layout("drawn_residual", "w", args.w);
+  const auto fits = [&](const char* operand, const auto& m) {
+    check_layout("drawn_residual", operand, m);
+    if (m.rows != args.w.rows || m.cols != args.w.cols || !slots_fit(m, args.w.slots)) {
+      reject("drawn_residual: w " + shape(args.w) + " and " + operand + " " + shape(m) +
+             " differ in shape");
+    }
+  };
+  fits("target", args.target);
+  fits("residual", args.residual);
+  check_own("drawn_residual", "residual", args.residual);
+  if (args.count == nullptr) reject("drawn_residual: no number of terms");
+  if (args.drawn != nullptr && args.batch < 1) {
+    reject("drawn_residual: a batch of " + std::to_string(args.batch) + " terms");
+  }
+  if (args.noise != nullptr && (args.seeds == nullptr || args.step == nullptr)) {
+    reject("drawn_residual: noise without seeds or steps");
+  }
+  if (args.w.slots == 0 || args.w.size() == 0) return;
+  typed<T>(executor).drawn_residual(executor, args);
+}
+template void drawn_residual(Executor&, const DrawnResidualArgs<float>&);
+template void drawn_residual(Executor&, const DrawnResidualArgs<double>&);
+
 void check_stop(Executor& executor, const StepControl& control) {
   executor.kernels().check_stop(executor, control);
 }
@@ -209,6 +289,93 @@ void descend(Executor& executor, const DescendArgs<T>& args) {
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
 
+template <class T>
+void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
+  check_count("heavy_ball", args.params.slots, args.control.slots);
+  check_alike("heavy_ball", "params", args.params, "grad", args.grad);
+  check_alike("heavy_ball", "params", args.params, "velocity", args.velocity);
+  check_separate("heavy_ball", "params", args.params);
+  check_separate("heavy_ball", "velocity", args.velocity);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).heavy_ball(executor, args);
+}
+template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
+template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
+
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  executor.kernels().adam_step(executor, args);
+}
+
+template <class T>
+void adam(Executor& executor, const AdamArgs<T>& args) {
+  check_count("adam", args.params.slots, args.control.slots);
+  check_alike("adam", "params", args.params, "grad", args.grad);
+  check_alike("adam", "params", args.params, "m", args.m);
+  check_alike("adam", "params", args.params, "v", args.v);
+  check_separate("adam", "params", args.params);
+  check_separate("adam", "m", args.m);
+  check_separate("adam", "v", args.v);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).adam(executor, args);
+}
+template void adam(Executor&, const AdamArgs<float>&);
+template void adam(Executor&, const AdamArgs<double>&);
+
+template <class T>
+void sign_descend(Executor& executor, const DescendArgs<T>& args) {
+  check_count("sign_descend", args.params.slots, args.control.slots);
+  check_alike("sign_descend", "params", args.params, "grad", args.grad);
+  check_separate("sign_descend", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).sign_descend(executor, args);
+}
+template void sign_descend(Executor&, const DescendArgs<float>&);
+template void sign_descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  check_count("linear_combination", args.x.slots, args.control.slots);
+  check_alike("linear_combination", "x", args.x, "y", args.y);
+  check_separate("linear_combination", "x", args.x);
+  if (args.x.slots == 0 || args.x.count == 0) return;
+  typed<T>(executor).linear_combination(executor, args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  if (args.batch < 1) {
+    reject("draw_terms: a batch of " + std::to_string(args.batch) + " terms, expected at least 1");
+  }
+  if (args.control.slots == 0) return;
+  executor.kernels().draw_terms(executor, args);
+}
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  check_count("diffuse", args.params.slots, args.control.slots);
+  check_separate("diffuse", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).diffuse(executor, args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
+
+template <class T>
+void perturb(Executor& executor, const PerturbArgs<T>& args) {
+  check_count("perturb", args.params.slots, args.control.slots);
+  check_separate("perturb", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).perturb(executor, args);
+}
+template void perturb(Executor&, const PerturbArgs<float>&);
+template void perturb(Executor&, const PerturbArgs<double>&);
+
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  if (args.slots == 0) return;
+  executor.kernels().follow_schedule(executor, args);
+}
+
 void advance(Executor& executor, const StepControl& control) {
   executor.kernels().advance(executor, control);
 }
@@ -231,6 +398,10 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 
 void combine(Executor& executor, const CombineArgs& args) {
   executor.kernels().combine(executor, args);
+}
+
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  executor.kernels().accumulate(executor, args);
 }
 
 void spectrum(Executor& executor, const SpectrumArgs& args) {

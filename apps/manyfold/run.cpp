@@ -105,6 +105,22 @@ void add_attributes(RecordLayout& layout, const Experiment& experiment, const Pl
   };
 }
 
+/// Seconds a gap, and the share of the time of steps and probes that gaps are.
+double mean_gap(const ReplayGaps& gaps) {
+  return gaps.seconds / static_cast<double>(std::max<std::int64_t>(gaps.gaps, 1));
+}
+double share_of_gaps(const Profile& profile) {
+  return profile.gaps.seconds / std::max(profile.step + profile.probes, 1e-9);
+}
+
+nlohmann::json gaps_json(const Profile& profile) {
+  const ReplayGaps& gaps = profile.gaps;
+  if (gaps.replays == 0) return nullptr;
+  return {{"replays", gaps.replays},        {"gaps", gaps.gaps},      {"measured", gaps.measured},
+          {"seconds", gaps.seconds},        {"mean", mean_gap(gaps)}, {"largest", gaps.largest},
+          {"share", share_of_gaps(profile)}};
+}
+
 nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
   nlohmann::json members = nlohmann::json::object();
   for (const auto& [status, count] : summary.members) members[std::string(word(status))] = count;
@@ -114,11 +130,9 @@ nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
                       {"seconds", summary.seconds},
                       {"interrupted", summary.interrupted}};
   if (summary.profile) {
-    json["profile"] = {{"load", summary.profile->load},
-                       {"step", summary.profile->step},
-                       {"probes", summary.profile->probes},
-                       {"record", summary.profile->record},
-                       {"idle", summary.profile->idle}};
+    json["profile"] = {{"load", summary.profile->load},     {"step", summary.profile->step},
+                       {"probes", summary.profile->probes}, {"record", summary.profile->record},
+                       {"idle", summary.profile->idle},     {"gaps", gaps_json(*summary.profile)}};
   }
   return json;
 }
@@ -140,6 +154,16 @@ void print_summary(const RunSummary& summary, const fs::path& record) {
         std::pair{"idle", profile.idle}}) {
     fmt::print("{:<10}{:>10.3f} s {:>6.1f} %\n", what, seconds, 100 * seconds / summary.seconds);
   }
+  const ReplayGaps& gaps = profile.gaps;
+  if (gaps.replays == 0) {
+    fmt::print("gaps      none: nothing is replayed on a CPU\n");
+    return;
+  }
+  fmt::print(
+      "gaps      {:>10.3f} s {:>6.1f} % of step and probes; between two replays {:.2f} us, at most "
+      "{:.1f} us ({} of {} measured)\n",
+      gaps.seconds, 100 * share_of_gaps(profile), 1e6 * mean_gap(gaps), 1e6 * gaps.largest,
+      gaps.measured, gaps.gaps);
 }
 
 /// A device that failed half-way takes none of the samples that are in the log with it.
@@ -225,7 +249,7 @@ Action add_run(CLI::App& program) {
       });
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
   command.add_flag("--profile", flags->profile,
-                   "print where the time went: load, step, probes, record, idle");
+                   "print where the time went: load, step, probes, record, idle; gaps on a GPU");
   command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");
   command.add_flag("--json", flags->json, "print the summary as JSON");
   return [flags] { return run(*flags); };

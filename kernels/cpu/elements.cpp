@@ -2,12 +2,16 @@
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/operations.hpp"
 #include "kernels/elements/combine.hpp"
+#include "kernels/elements/draws.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/random_fill.hpp"
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/references.hpp"
+#include "kernels/elements/scaling.hpp"
+#include "kernels/elements/schedule.hpp"
 #include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 #include "kernels/elements/widen.hpp"
 
@@ -33,6 +37,18 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 }
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
+}
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
+}
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  elements::adam_step(ForEach(executor), args);
+}
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  elements::draw_terms(ForEach(executor), args);
+}
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  elements::follow_schedule(ForEach(executor), args);
 }
 void spectrum(Executor& executor, const SpectrumArgs& args) {
   elements::spectrum(ForEach(executor), args);
@@ -71,5 +87,19 @@ void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
 }
 template void random_fill(Executor&, const RandomFillArgs<float>&);
 template void random_fill(Executor&, const RandomFillArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  elements::linear_combination(ForEach(executor), args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  elements::diffuse(ForEach(executor), args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
 
 }  // namespace manyfold::kernels::cpu

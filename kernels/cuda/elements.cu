@@ -2,12 +2,16 @@
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/elements/combine.hpp"
+#include "kernels/elements/draws.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/random_fill.hpp"
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/references.hpp"
+#include "kernels/elements/scaling.hpp"
+#include "kernels/elements/schedule.hpp"
 #include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 #include "kernels/elements/widen.hpp"
 
@@ -33,6 +37,25 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
 }
 void combine(Executor& executor, const CombineArgs& args) {
   elements::combine(ForEach(executor), args);
+}
+void accumulate(Executor& executor, const AccumulateArgs& args) {
+  elements::accumulate(ForEach(executor), args);
+}
+
+template <class T>
+void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
+  elements::add_scaled(ForEach(executor), args);
+}
+template void add_scaled(Executor&, const AddScaledArgs<float>&);
+template void add_scaled(Executor&, const AddScaledArgs<double>&);
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  elements::adam_step(ForEach(executor), args);
+}
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  elements::draw_terms(ForEach(executor), args);
+}
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  elements::follow_schedule(ForEach(executor), args);
 }
 void spectrum(Executor& executor, const SpectrumArgs& args) {
   elements::spectrum(ForEach(executor), args);
@@ -78,5 +101,40 @@ void descend(Executor& executor, const DescendArgs<T>& args) {
 }
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
+  elements::heavy_ball(ForEach(executor), args);
+}
+template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
+template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
+
+template <class T>
+void adam(Executor& executor, const AdamArgs<T>& args) {
+  elements::adam(ForEach(executor), args);
+}
+template void adam(Executor&, const AdamArgs<float>&);
+template void adam(Executor&, const AdamArgs<double>&);
+
+template <class T>
+void sign_descend(Executor& executor, const DescendArgs<T>& args) {
+  elements::sign_descend(ForEach(executor), args);
+}
+template void sign_descend(Executor&, const DescendArgs<float>&);
+template void sign_descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  elements::linear_combination(ForEach(executor), args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  elements::diffuse(ForEach(executor), args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
 
 }  // namespace manyfold::kernels::cuda

@@ -10,6 +10,7 @@
 #include "kernels/norms.hpp"
 #include "models/factorization/chain.hpp"
 #include "models/factorization/objective.hpp"
+#include "models/factorization/penalty.hpp"
 #include "models/factorization/probes.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/factorization/shape.hpp"
@@ -30,6 +31,7 @@ class FactorizationModel final : public Model {
         chain_(executor, shape_of(example), slots,
                example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
         objective_(executor, example, chain_.shape(), slots, shared_problem),
+        penalty_(executor, example, chain_.shape(), slots),
         scene_(executor, chain_, objective_, scene_needs(example)) {
     for (const auto& [probe, name] : requested_probes(example)) {
       const ObserverContext context{
@@ -40,6 +42,7 @@ class FactorizationModel final : public Model {
 
   void load(std::span<const Settings> members) override {
     objective_.load(members);
+    penalty_.load(members);
     std::vector<T> host(static_cast<std::size_t>(chain_.slots() * chain_.stride()), T{0});
     for (std::size_t slot = 0; slot < members.size(); ++slot) {
       const std::vector<double> values = start(members[slot], chain_.shape());
@@ -57,9 +60,10 @@ class FactorizationModel final : public Model {
   void evaluate(const kernels::StepControl& control, Wanted wanted) override {
     chain_.forward();
     scene_.evaluated();
-    objective_.gradient(chain_.end(), chain_.slope(),
-                        wanted.train_loss ? control.train_loss : nullptr);
+    double* loss = wanted.train_loss ? control.train_loss : nullptr;
+    objective_.gradient(chain_.end(), chain_.slope(), loss);
     chain_.backward();
+    penalty_.add(control, chain_, loss);
     if (wanted.grad_norm2) {
       kernels::sum_of_squares<T>(executor_, {chain_.parameters().gradient, control.grad_norm2, 1});
     }
@@ -71,6 +75,7 @@ class FactorizationModel final : public Model {
     scene_.evaluated();
     objective_.stochastic_gradient(control, what, chain_.end(), chain_.slope());
     chain_.backward();
+    penalty_.add(control, chain_, nullptr);
   }
 
   const std::int64_t* terms() override { return objective_.terms(); }
@@ -111,6 +116,7 @@ class FactorizationModel final : public Model {
   Executor& executor_;
   Chain<T> chain_;
   Objective<T> objective_;
+  Penalty<T> penalty_;
   Scene<T> scene_;
   std::vector<Named> observers_;
 };
@@ -118,6 +124,7 @@ class FactorizationModel final : public Model {
 void add_keys(Spec& spec) {
   add_shape_keys(spec);
   add_problem_keys(spec);
+  add_penalty_keys(spec);
   add_start_keys(spec);
 }
 
@@ -132,16 +139,8 @@ void validate_rotations(const ProbeSettings& probe, std::int64_t rows, std::int6
 void validate(const Settings& settings) {
   const Shape shape = shape_of(settings);
   validate_start(settings, shape);
-  if (settings.text("objective.target.kind") == "digits" &&
-      !settings.has("objective.target.rows")) {
-    settings.reject("objective.target.rows", "nothing", "the number of images");
-  }
-  if (settings.boolean("objective.symmetric") && shape.rows() != shape.cols()) {
-    settings.reject("objective.symmetric",
-                    "true with a target of " + std::to_string(shape.rows()) + "x" +
-                        std::to_string(shape.cols()),
-                    "a square target");
-  }
+  validate_objective(settings, shape);
+  validate_penalty(settings, shape);
   for (const auto& [probe, name] : requested_probes(settings)) {
     const ProbeSettings asked{settings, shape, name};
     const bool of_end = probe->needs.singular_values || probe->needs.top_left_vector;
@@ -155,25 +154,24 @@ void validate(const Settings& settings) {
 
 std::string shape_key(const Settings& settings) {
   const Shape shape = shape_of(settings);
-  std::string key =
-      settings.text("model.kind") + " " + shape.text() + " " + settings.text("objective.kind");
-  if (tests_everything(settings)) key += " all";
-  return key;
+  return settings.text("model.kind") + " " + shape.text() + " " + objective_text(settings) +
+         penalty_text(settings);
 }
 
 template <class T>
 Footprint footprint_in(const Settings& settings, bool shared_problem) {
   const Shape shape = shape_of(settings);
   Footprint footprint = Objective<T>::footprint(settings, shape, shared_problem);
-  footprint.bytes_per_slot +=
-      Chain<T>::bytes_per_slot(shape) + Scene<T>::bytes_per_slot(shape, scene_needs(settings));
+  footprint.bytes_per_slot += Chain<T>::bytes_per_slot(shape) +
+                              Penalty<T>::bytes_per_slot(settings, shape) +
+                              Scene<T>::bytes_per_slot(shape, scene_needs(settings));
   for (const auto& [probe, name] : requested_probes(settings)) {
     if (probe->bytes == nullptr) continue;
     const ObserverBytes bytes = probe->bytes({settings, shape, name, shared_problem});
     footprint.bytes_per_slot += bytes.per_slot;
     footprint.shared_bytes += bytes.shared;
   }
-  footprint.flops_per_step = shape.flops_per_gradient();
+  footprint.flops_per_step += shape.flops_per_gradient() + penalty_flops(settings, shape);
   footprint.parameters = shape.parameters();
   return footprint;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "models/factorization/array_keys.hpp"
+
 namespace manyfold::factorization {
 namespace {
 
@@ -21,7 +23,8 @@ std::string list_text(const std::vector<std::int64_t>& values) {
 }  // namespace
 
 const std::vector<std::string>& model_names() {
-  static const std::vector<std::string> names{"deep_linear", "symmetric"};
+  static const std::vector<std::string> names{"deep_linear", "symmetric", "asymmetric", "scalar",
+                                              "rank_one"};
   return names;
 }
 
@@ -33,13 +36,14 @@ std::vector<Condition> for_factorizations(std::vector<Condition> more) {
 }
 
 void add_shape_keys(Spec& spec) {
+  const std::vector<Condition> chains{{"model.kind", {"deep_linear", "symmetric"}}};
   spec.add({.path = "model.depth",
             .type = Type::integer,
             .doc = "Number of factors of the end-to-end matrix W. For the symmetric model, "
                    "W = P P^T, it is even: U U^T has depth 2.",
             .min = 1,
             .max = 1024,
-            .when = for_factorizations()});
+            .when = chains});
   spec.add({.path = "model.hidden",
             .type = Type::integer | Type::integers,
             .doc =
@@ -47,14 +51,28 @@ void add_shape_keys(Spec& spec) {
                 "the smaller side of the target.",
             .min = 1,
             .max = largest_size,
-            .when = for_factorizations()});
+            .when = chains});
   spec.add({.path = "model.sizes",
             .type = Type::integers,
             .doc = "All sizes n_0, ..., n_L from input to output, instead of depth and hidden: W_h "
                    "is n_h x n_{h-1}.",
             .min = 1,
             .max = largest_size,
-            .when = for_factorizations()});
+            .when = chains});
+  spec.add({.path = "model.rank",
+            .type = Type::integer,
+            .doc = "Columns r of U and V in W = U V^T; it may exceed the sides. By default the "
+                   "smaller side of the target.",
+            .min = 1,
+            .max = largest_size,
+            .when = {{"model.kind", {"asymmetric"}}}});
+  spec.add({.path = "model.dimension",
+            .type = Type::integer,
+            .doc = "Dimension d of x and y in W = x.y.",
+            .required = true,
+            .min = 1,
+            .max = largest_size,
+            .when = {{"model.kind", {"scalar"}}}});
 }
 
 std::int64_t Shape::layer_offset(std::int64_t h) const {
@@ -62,6 +80,8 @@ std::int64_t Shape::layer_offset(std::int64_t h) const {
   for (std::int64_t i = 1; i < h; ++i) offset += layer_size(i);
   return offset;
 }
+
+std::int64_t Shape::rank() const { return *std::min_element(sizes.begin(), sizes.end()); }
 
 double Shape::flops_per_gradient() const {
   const auto n0 = static_cast<double>(sizes.front());
@@ -84,7 +104,16 @@ std::string Shape::text() const {
 
 TargetSize target_size(const Settings& settings) {
   const std::string& kind = settings.text("objective.target.kind");
-  if (kind == "digits") return {settings.integer("objective.target.rows"), 64};
+  if (kind == "digits") {
+    if (!settings.has("objective.target.rows")) {
+      settings.reject("objective.target.rows", "nothing", "the number of images");
+    }
+    return {settings.integer("objective.target.rows"), 64};
+  }
+  if (kind == "file") {
+    const ArrayMatrix matrix = matrix_of(settings, "objective.target");
+    return {matrix.rows, matrix.cols};
+  }
   if (settings.has("objective.target.size")) {
     const std::int64_t size = settings.integer("objective.target.size");
     for (const char* other : {"objective.target.rows", "objective.target.cols"}) {
@@ -95,6 +124,9 @@ TargetSize target_size(const Settings& settings) {
     }
     return {size, size};
   }
+  const bool says_nothing =
+      !settings.has("objective.target.rows") && !settings.has("objective.target.cols");
+  if (says_nothing && settings.text("model.kind") == "scalar") return {1, 1};
   for (const char* needed : {"objective.target.rows", "objective.target.cols"}) {
     if (!settings.has(needed)) {
       settings.reject(needed, "nothing", "a number of rows and of cols, or one size for both");
@@ -105,8 +137,24 @@ TargetSize target_size(const Settings& settings) {
 
 Shape shape_of(const Settings& settings) {
   Shape shape;
-  shape.symmetric_model = settings.text("model.kind") == "symmetric";
+  const std::string& kind = settings.text("model.kind");
+  shape.symmetric_model = kind == "symmetric";
   const TargetSize target = target_size(settings);
+  if (kind == "scalar") {
+    if (target.rows != 1 || target.cols != 1) {
+      settings.reject("model.kind",
+                      "\"scalar\" with a target of " + size_text(target.rows, target.cols),
+                      "a target of 1x1");
+    }
+    shape.sizes = {1, settings.integer("model.dimension"), 1};
+    return shape;
+  }
+  if (kind == "asymmetric" || kind == "rank_one") {
+    std::int64_t rank = kind == "rank_one" ? 1 : std::min(target.rows, target.cols);
+    if (settings.has("model.rank")) rank = settings.integer("model.rank");
+    shape.sizes = {target.cols, rank, target.rows};
+    return shape;
+  }
   if (shape.symmetric_model && target.rows != target.cols) {
     settings.reject("model.kind",
                     "\"symmetric\" with a target of " + size_text(target.rows, target.cols),

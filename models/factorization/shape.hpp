@@ -12,6 +12,9 @@ namespace manyfold::factorization {
 
 /// The product P = W_L ... W_1, W_h of shape (n_h, n_{h-1}); layers are numbered from the input.
 /// deep_linear: the end-to-end matrix is W = P, (n_L, n_0).
+/// asymmetric:  W = U V^T, U (rows, r), V (cols, r): layers W_2 = U, W_1 = V^T.
+/// rank_one:    asymmetric with r = 1.
+/// scalar:      W = x.y, x and y in R^d, a 1 x 1 target: layers W_2 = x^T, W_1 = y.
 /// symmetric:   W = P P^T, (n_L, n_L); `depth` counts the factors of W, so P has depth / 2.
 struct Shape {
   bool symmetric_model = false;
@@ -25,6 +28,8 @@ struct Shape {
   std::int64_t layer_offset(std::int64_t h) const;
   std::int64_t parameters() const { return layer_offset(layers() + 1); }
   std::int64_t rows() const { return sizes.back(); }
+  /// The largest rank that W can have.
+  std::int64_t rank() const;
   std::int64_t cols() const { return symmetric_model ? sizes.back() : sizes.front(); }
   /// Factors of W.
   std::int64_t depth() const { return symmetric_model ? 2 * layers() : layers(); }
@@ -43,15 +48,15 @@ constexpr double largest_size = 65536;  ///< rows or columns of anything
 
 void add_shape_keys(Spec& spec);
 
-/// Rows and columns of the target that the objective names.
+/// Rows and columns of the target that the objective names. Reads the file of a target from a file.
 struct TargetSize {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
 };
 TargetSize target_size(const Settings& settings);
 
-/// From model.kind, model.depth, model.hidden, model.sizes and the target. Throws InputError when
-/// the shapes do not multiply to the target's.
+/// From model.kind, the keys of that kind and the target. Throws InputError when the shapes do not
+/// multiply to the target's.
 Shape shape_of(const Settings& settings);
 
 }  // namespace manyfold::factorization

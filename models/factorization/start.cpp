@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include <cblas.h>
 
 #include "core/random/philox.hpp"
+#include "models/factorization/gradient_at_zero.hpp"
 #include "models/factorization/haar.hpp"
+#include "models/factorization/problem.hpp"
+#include "models/factorization/start_given.hpp"
 #include "models/training/model.hpp"
 
 namespace manyfold::factorization {
@@ -33,6 +38,12 @@ std::vector<double> product(const double* a, const double* b, std::int64_t m, st
   return c;
 }
 
+double norm_of(const double* x, std::int64_t count) {
+  double square = 0;
+  for (std::int64_t i = 0; i < count; ++i) square += x[i] * x[i];
+  return std::sqrt(square);
+}
+
 /// ||W||_F of the end-to-end matrix.
 double end_norm(const std::vector<double>& layers, const Shape& shape) {
   std::vector<double> p(layers.begin(), layers.begin() + shape.layer_size(1));
@@ -43,12 +54,11 @@ double end_norm(const std::vector<double>& layers, const Shape& shape) {
   if (shape.symmetric_model) {
     p = product(p.data(), p.data(), shape.rows(), shape.rows(), shape.sizes.front(), true);
   }
-  double square = 0;
-  for (const double x : p) square += x * x;
-  return std::sqrt(square);
+  return norm_of(p.data(), static_cast<std::int64_t>(p.size()));
 }
 
-std::vector<double> gaussian(const Settings& settings, const Shape& shape, std::uint64_t seed) {
+/// N(0, 1) entries: draw i of the layer's stream is entry i.
+std::vector<double> normal_layers(const Shape& shape, std::uint64_t seed) {
   std::vector<double> layers(at(shape.parameters()));
   for (std::int64_t h = 1; h <= shape.layers(); ++h) {
     double* layer = layers.data() + shape.layer_offset(h);
@@ -57,18 +67,106 @@ std::vector<double> gaussian(const Settings& settings, const Shape& shape, std::
       layer[i] = normal_double(seed, stream, static_cast<std::uint64_t>(i));
     }
   }
-  std::vector<double> factors;
+  return layers;
+}
+
+void scale_layer(std::vector<double>& layers, const Shape& shape, std::int64_t h, double factor) {
+  double* layer = layers.data() + shape.layer_offset(h);
+  for (std::int64_t i = 0; i < shape.layer_size(h); ++i) layer[i] *= factor;
+}
+
+/// One value for each layer, from a list or from one value for all.
+std::vector<double> per_layer(const Settings& settings, const char* key, const Shape& shape) {
+  std::vector<double> values = settings.numbers(key);
+  if (values.size() == 1) values.assign(at(shape.layers()), values.front());
+  return values;
+}
+
+/// Sizes between layers; the symmetric model's input side is one.
+std::vector<std::int64_t> hidden_sizes(const Shape& shape) {
+  return {shape.sizes.begin() + (shape.symmetric_model ? 0 : 1), shape.sizes.end() - 1};
+}
+
+/// What init.scaling divides layer h by.
+double scaling(const std::string& kind, const Shape& shape, std::int64_t h) {
+  if (kind == "fan_in") return std::sqrt(static_cast<double>(shape.layer_cols(h)));
+  const auto hidden = hidden_sizes(shape);
+  return std::sqrt(static_cast<double>(*std::max_element(hidden.begin(), hidden.end())));
+}
+
+std::vector<double> gaussian(const Settings& settings, const Shape& shape, std::uint64_t seed) {
+  std::vector<double> layers = normal_layers(shape, seed);
+  const std::string& scaled = settings.text("init.scaling");
+  for (std::int64_t h = 1; scaled != "none" && h <= shape.layers(); ++h) {
+    scale_layer(layers, shape, h, 1 / scaling(scaled, shape, h));
+  }
+  std::vector<double> factors(at(shape.layers()), 1.0);
   if (settings.has("init.stddev")) {
-    factors = settings.numbers("init.stddev");
-    if (factors.size() == 1) factors.assign(at(shape.layers()), factors.front());
-  } else {
+    factors = per_layer(settings, "init.stddev", shape);
+  } else if (settings.has("init.end_norm")) {
     const double factor = std::pow(settings.number("init.end_norm") / end_norm(layers, shape),
                                    1.0 / static_cast<double>(shape.depth()));
     factors.assign(at(shape.layers()), factor);
   }
   for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    scale_layer(layers, shape, h, factors[at(h - 1)]);
+  }
+  return layers;
+}
+
+/// On the sphere of each layer's radius, or in the ball.
+std::vector<double> round(const Settings& settings, const Shape& shape, std::uint64_t seed,
+                          bool inside) {
+  std::vector<double> layers = normal_layers(shape, seed);
+  const std::vector<double> radii = per_layer(settings, "init.norms", shape);
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    double radius = radii[at(h - 1)];
+    if (inside) {
+      const double u = uniform_double(seed, layer_stream("ball", h), 0);
+      radius *= std::pow(u, 1.0 / static_cast<double>(shape.layer_size(h)));
+    }
+    // No draw is 0, so neither is the norm.
+    const double norm = norm_of(layers.data() + shape.layer_offset(h), shape.layer_size(h));
+    scale_layer(layers, shape, h, radius / norm);
+  }
+  return layers;
+}
+
+bool is_symmetric(const Settings& settings, const Shape& shape) {
+  return shape.symmetric_model || settings.boolean("objective.symmetric");
+}
+
+/// Of the problem asked for last: most members of an experiment share theirs.
+std::shared_ptr<const Descent> descent_of(const Settings& settings, const Shape& shape) {
+  static std::mutex mutex;
+  static std::string last_key;
+  static std::shared_ptr<const Descent> last;
+  const std::lock_guard lock(mutex);
+  const bool symmetric = is_symmetric(settings, shape);
+  const std::string key = (symmetric ? "symmetric|" : "general|") + problem_key(settings);
+  if (last == nullptr || key != last_key) {
+    last = std::make_shared<const Descent>(
+        steepest_descent_at_zero(make_problem(settings), symmetric));
+    last_key = key;
+  }
+  return last;
+}
+
+std::vector<double> rank_one(const Settings& settings, const Shape& shape) {
+  const std::shared_ptr<const Descent> descent = descent_of(settings, shape);
+  const double norm =
+      std::pow(settings.number("init.end_norm"), 1.0 / static_cast<double>(shape.depth()));
+  std::vector<double> layers(at(shape.parameters()), 0.0);
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
     double* layer = layers.data() + shape.layer_offset(h);
-    for (std::int64_t i = 0; i < shape.layer_size(h); ++i) layer[i] *= factors[at(h - 1)];
+    const bool first = h == 1 && !shape.symmetric_model;  // the symmetric model's input is hidden
+    const bool last = h == shape.layers();
+    for (std::int64_t i = 0; i < (last ? shape.layer_rows(h) : 1); ++i) {
+      for (std::int64_t j = 0; j < (first ? shape.layer_cols(h) : 1); ++j) {
+        layer[i * shape.layer_cols(h) + j] =
+            norm * ((last ? descent->left[at(i)] : 1) * (first ? descent->right[at(j)] : 1));
+      }
+    }
   }
   return layers;
 }
@@ -120,12 +218,20 @@ std::vector<double> identity(const Settings& settings, const Shape& shape) {
 }  // namespace
 
 void add_start_keys(Spec& spec) {
+  const auto of = [](std::vector<std::string> kinds) {
+    return for_factorizations({{"init.kind", std::move(kinds)}});
+  };
   spec.add({.path = "init.kind",
             .type = Type::text,
-            .doc = "gaussian: independent N(0, stddev^2) entries; orthogonal: balanced layers "
-                   "V_h D^(1/L) V_{h-1}^T; identity: W(0) = alpha I.",
+            .doc =
+                "gaussian: independent N(0, stddev^2) entries; orthogonal: balanced layers "
+                "V_h D^(1/L) V_{h-1}^T; identity: W(0) = alpha I; sphere, ball: each layer "
+                "uniform on the sphere or in the ball of its norm; rank_one: balanced, along the "
+                "top eigenvector (or singular pair) of -grad f(0); file: from array files; "
+                "record: from the parameters in another record.",
             .required = true,
-            .choices = {"gaussian", "orthogonal", "identity"},
+            .choices = {"gaussian", "orthogonal", "identity", "sphere", "ball", "rank_one", "file",
+                        "record"},
             .when = for_factorizations()});
   spec.add({.path = "init.stddev",
             .type = Type::number | Type::numbers,
@@ -133,20 +239,65 @@ void add_start_keys(Spec& spec) {
                    "input.",
             .min = 0,
             .min_exclusive = true,
-            .when = for_factorizations({{"init.kind", {"gaussian"}}})});
+            .when = of({"gaussian"})});
+  spec.add({.path = "init.scaling",
+            .type = Type::text,
+            .doc =
+                "What divides a Gaussian layer beforehand: nothing; fan_in: the root of its "
+                "columns' number; width: the root of the largest hidden width (N(0, 1/w) entries "
+                "in every layer). Unless none, stddev is 1 by default.",
+            .default_value = "none",
+            .choices = {"none", "fan_in", "width"},
+            .when = of({"gaussian"})});
   spec.add({.path = "init.end_norm",
             .type = Type::number,
             .doc = "||W(0)||_F: one factor multiplies every layer of the draw.",
             .min = 0,
             .min_exclusive = true,
-            .when = for_factorizations({{"init.kind", {"gaussian", "orthogonal"}}})});
+            .when = of({"gaussian", "orthogonal", "rank_one"})});
   spec.add({.path = "init.alpha",
             .type = Type::number,
             .doc = "W(0) = alpha I.",
             .required = true,
             .min = 0,
             .min_exclusive = true,
-            .when = for_factorizations({{"init.kind", {"identity"}}})});
+            .when = of({"identity"})});
+  spec.add({.path = "init.norms",
+            .type = Type::number | Type::numbers,
+            .doc =
+                "||W_h||_F, or its largest value in a ball: one for all layers, or one each from "
+                "the input.",
+            .required = true,
+            .min = 0,
+            .when = of({"sphere", "ball"})});
+  spec.add({.path = "init.path",
+            .type = Type::text | Type::texts,
+            .doc = "A .npy or .csv file with all parameters, W_1 first, each layer row by row; a "
+                   "list of one file for each layer, from the input; or a .nc file with variables "
+                   "W_1, ..., W_L.",
+            .required = true,
+            .when = of({"file"}),
+            .is_path = true});
+  spec.add({.path = "init.record",
+            .type = Type::text,
+            .doc = "The record, or the folder of a run, whose parameters (probes.parameters) a "
+                   "member begins with.",
+            .required = true,
+            .when = of({"record"}),
+            .is_path = true});
+  spec.add({.path = "init.member",
+            .type = Type::integer,
+            .doc = "The member of init.record.",
+            .required = true,
+            .min = 0,
+            .when = of({"record"})});
+  spec.add({.path = "init.sample",
+            .type = Type::integer,
+            .doc =
+                "The sample of init.record's parameters, counted from 0. By default the member's "
+                "last that is finite.",
+            .min = 0,
+            .when = of({"record"})});
 }
 
 std::vector<double> start(const Settings& settings, const Shape& shape) {
@@ -154,29 +305,70 @@ std::vector<double> start(const Settings& settings, const Shape& shape) {
   const std::string& kind = settings.text("init.kind");
   if (kind == "gaussian") return gaussian(settings, shape, seed);
   if (kind == "orthogonal") return orthogonal(settings, shape, seed);
+  if (kind == "sphere") return round(settings, shape, seed, false);
+  if (kind == "ball") return round(settings, shape, seed, true);
+  if (kind == "rank_one") return rank_one(settings, shape);
+  if (kind == "file") return start_from_file(settings, shape);
+  if (kind == "record") return start_from_record(settings, shape);
   return identity(settings, shape);
 }
 
+namespace {
+
+/// A list of one value, or of one for each layer.
+void require_per_layer(const Settings& settings, const char* key, const Shape& shape) {
+  const std::size_t count = settings.numbers(key).size();
+  if (count == 1 || count == at(shape.layers())) return;
+  settings.reject(key, std::to_string(count) + " values",
+                  "one, or one for each of the " + std::to_string(shape.layers()) + " layers");
+}
+
+void validate_gaussian(const Settings& settings, const Shape& shape) {
+  const bool stddev = settings.has("init.stddev");
+  const bool end_norm = settings.has("init.end_norm");
+  const std::string& scaled = settings.text("init.scaling");
+  if (stddev && end_norm) {
+    settings.reject("init.end_norm", "a value beside init.stddev",
+                    "one of init.stddev and init.end_norm for a Gaussian start");
+  }
+  if (!stddev && !end_norm && scaled == "none") {
+    settings.reject("init.stddev", "nothing",
+                    "one of init.stddev and init.end_norm for a Gaussian start");
+  }
+  if (stddev) require_per_layer(settings, "init.stddev", shape);
+  if (scaled == "width" && hidden_sizes(shape).empty()) {
+    settings.reject("init.scaling", "\"width\" with the one layer " + shape.text(),
+                    "a hidden width to scale by, or \"fan_in\"");
+  }
+}
+
+void validate_rank_one(const Settings& settings, const Shape& shape) {
+  constexpr std::int64_t largest_side = 8192;  // the work grows like its third power
+  if (std::max(shape.rows(), shape.cols()) > largest_side) {
+    settings.reject("init.kind",
+                    "\"rank_one\" with an end-to-end matrix of " + std::to_string(shape.rows()) +
+                        "x" + std::to_string(shape.cols()),
+                    "sides of at most " + std::to_string(largest_side));
+  }
+  if (descent_of(settings, shape)->slope <= 0) {
+    settings.reject("init.kind",
+                    is_symmetric(settings, shape)
+                        ? "\"rank_one\" where -grad f(0) has no positive eigenvalue"
+                        : "\"rank_one\" where grad f(0) is 0",
+                    "an objective that falls from W = 0");
+  }
+}
+
+}  // namespace
+
 void validate_start(const Settings& settings, const Shape& shape) {
   const std::string& kind = settings.text("init.kind");
-  if (kind == "gaussian") {
-    const bool stddev = settings.has("init.stddev");
-    if (stddev == settings.has("init.end_norm")) {
-      settings.reject(stddev ? "init.end_norm" : "init.stddev",
-                      stddev ? "a value beside init.stddev" : "nothing",
-                      "one of init.stddev and init.end_norm for a Gaussian start");
-    }
-    if (stddev) {
-      const std::size_t count = settings.numbers("init.stddev").size();
-      if (count != 1 && count != at(shape.layers())) {
-        settings.reject(
-            "init.stddev", std::to_string(count) + " values",
-            "one, or one for each of the " + std::to_string(shape.layers()) + " layers");
-      }
-    }
-  }
-  if (kind == "orthogonal" && !settings.has("init.end_norm")) {
-    settings.reject("init.end_norm", "nothing", "||W(0)||_F of an orthogonal start, a number > 0");
+  if (kind == "gaussian") validate_gaussian(settings, shape);
+  if ((kind == "orthogonal" || kind == "rank_one") && !settings.has("init.end_norm")) {
+    settings.reject("init.end_norm", "nothing",
+                    std::string("||W(0)||_F of ") +
+                        (kind == "orthogonal" ? "an orthogonal" : "a rank-one") +
+                        " start, a number > 0");
   }
   if (kind == "identity") {
     const bool square = std::all_of(shape.sizes.begin(), shape.sizes.end(),
@@ -186,6 +378,10 @@ void validate_start(const Settings& settings, const Shape& shape) {
                       "square layers of one size");
     }
   }
+  if (kind == "sphere" || kind == "ball") require_per_layer(settings, "init.norms", shape);
+  if (kind == "rank_one") validate_rank_one(settings, shape);
+  if (kind == "file") (void)start_from_file(settings, shape);
+  if (kind == "record") (void)start_from_record(settings, shape);
 }
 
 }  // namespace manyfold::factorization

@@ -6,6 +6,7 @@
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
 #include "models/training/probes.hpp"
+#include "models/training/schedule.hpp"
 
 namespace manyfold {
 namespace {
@@ -99,7 +100,8 @@ const Spec& experiment_spec() {
                  .type = Type::text,
                  .doc =
                      "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
-                     "P = W_k ... W_1, with the gradient of f / 2.",
+                     "P = W_k ... W_1, with the gradient of f / 2; asymmetric: W = U V^T; "
+                     "scalar: W = x.y; rank_one: W = u v^T.",
                  .required = true};
     for (const ModelKind& model : model_kinds()) {
       kind.choices.insert(kind.choices.end(), model.names.begin(), model.names.end());
@@ -107,6 +109,7 @@ const Spec& experiment_spec() {
     all.add(kind);
     for (const ModelKind& model : model_kinds()) model.add_keys(all);
     add_optimizer_keys(all);
+    add_schedule_keys(all);
     add_stop_keys(all);
     add_probe_keys(all);
     return all;

@@ -14,6 +14,8 @@
 #include "core/error.hpp"
 #include "core/record/shape.hpp"
 #include "models/training/ensemble.hpp"
+#include "models/training/optimizer.hpp"
+#include "models/training/schedule.hpp"
 
 namespace manyfold {
 namespace {
@@ -97,9 +99,11 @@ class Planner {
       const Settings settings = experiment_.member(m);
       const ModelKind& kind = model_kind(settings);
       kind.validate(settings);
+      validate_optimizer(settings);
+      validate_schedules(settings);
       const std::string description =
-          fmt::format("{}, {}, {}", kind.shape_key(settings), settings.text("optimizer.kind"),
-                      settings.text("precision"));
+          fmt::format("{}, {}, {}{}", kind.shape_key(settings), optimizer_family(settings),
+                      settings.text("precision"), schedule_family(settings));
       const auto [found, is_new] = family_of.try_emplace(description, plan_.families.size());
       if (is_new) {
         FamilyPlan family;

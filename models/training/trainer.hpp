@@ -27,6 +27,7 @@ struct Profile {
   double probes = 0;
   double record = 0;
   double idle = 0;
+  ReplayGaps gaps{};  ///< between replays; in the times of steps and probes, and none on a CPU
 };
 
 struct RunSummary {

@@ -101,10 +101,24 @@ std::set<std::string> flags_of(const std::string& page) {
   return flags;
 }
 
+/// The names below "Subcommands:" in what --help prints.
+std::vector<std::string> commands_of_the_program() {
+  std::vector<std::string> commands;
+  bool listed = false;
+  for (const std::string& line : lines_of(run_program(Launch{.arguments = {"--help"}}).out)) {
+    if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      commands.push_back(line.substr(2, line.find(' ', 2) - 2));
+    }
+    listed = listed || line.starts_with("Subcommands:");
+  }
+  return commands;
+}
+
 std::set<std::string> flags_of_the_program() {
   std::set<std::string> flags;
-  for (const Arguments& arguments : {Arguments{"--help"}, Arguments{"run", "--help"},
-                                     Arguments{"info", "--help"}, Arguments{"bench", "--help"}}) {
+  std::vector<Arguments> calls{Arguments{"--help"}};
+  for (const std::string& command : commands_of_the_program()) calls.push_back({command, "--help"});
+  for (const Arguments& arguments : calls) {
     for (const std::string& line : lines_of(run_program(Launch{.arguments = arguments}).out)) {
       if (line.starts_with("  -")) add_flags(line.substr(0, 28), flags);
     }
@@ -183,6 +197,38 @@ TEST_F(DocumentationTest, EveryFlagIsDocumentedAndEveryDocumentedFlagExists) {
   for (const std::string& flag : documented) {
     EXPECT_TRUE(known.contains(flag)) << flag << " is in README.md and unknown to the program";
   }
+}
+
+/// The page of keys and commands is what the program prints: the code that parses a key documents
+/// it. Another page: `build/bin/manyfold reference --markdown > apps/manyfold/REFERENCE.md`.
+TEST_F(DocumentationTest, ReferencePageIsWhatTheProgramSays) {
+  const Outcome outcome =
+      run_program(Launch{.arguments = {"reference", "--markdown"}, .folder = source});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  const fs::path page = source / "apps/manyfold/REFERENCE.md";
+  ASSERT_TRUE(fs::exists(page));
+  EXPECT_TRUE(read_file(page) == outcome.out)
+      << page << " is out of date: build/bin/manyfold reference --markdown > "
+      << "apps/manyfold/REFERENCE.md";
+  for (const std::string& command : commands_of_the_program()) {
+    EXPECT_TRUE(contains(outcome.out, "## `manyfold " + command + "`")) << command;
+    EXPECT_TRUE(contains(read_file(source / "README.md"), "`manyfold " + command))
+        << command << " is not in README.md";
+  }
+  EXPECT_TRUE(contains(read_file(source / "README.md"), "apps/manyfold/REFERENCE.md"));
+}
+
+TEST(Reference, OneKeyATableOrAMistake) {
+  const Outcome key = run_program(Launch{.arguments = {"reference", "optimizer.learning_rate"}});
+  EXPECT_EQ(key.exit_code, 0);
+  EXPECT_TRUE(contains(key.out, "optimizer.learning_rate\n    Step size eta.")) << key;
+  const Outcome table = run_program(Launch{.arguments = {"reference", "stop"}});
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_TRUE(contains(table.out, "stop.steps") && contains(table.out, "stop.train_loss"));
+  EXPECT_FALSE(contains(table.out, "optimizer.kind"));
+  const Outcome typo = run_program(Launch{.arguments = {"reference", "optimizer.learnin_rate"}});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_TRUE(contains(typo.err, "did you mean optimizer.learning_rate?")) << typo;
 }
 
 /// The readers above see what is planted.

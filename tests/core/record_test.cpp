@@ -23,6 +23,7 @@
 #include "core/record/layout_json.hpp"
 #include "core/record/record_file.hpp"
 #include "core/record/sample_log.hpp"
+#include "tests/scratch_folder.hpp"
 
 /// HDF5 leaks the parts of a file that it could not close; the leak checker must not mind.
 // NOLINTNEXTLINE(bugprone-reserved-identifier)
@@ -197,16 +198,10 @@ class Netcdf {
 
 class RecordTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "mf-record-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    log_ = folder_ / "samples.log";
-    record_ = folder_ / "record.nc";
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  fs::path folder_, log_, record_;
+  const test::ScratchFolder scratch_;
+  const fs::path folder_ = scratch_.path();
+  const fs::path log_ = folder_ / "samples.log";
+  const fs::path record_ = folder_ / "record.nc";
 };
 using SampleLogTest = RecordTest;
 

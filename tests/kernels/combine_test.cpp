@@ -15,8 +15,8 @@ class Combine : public DeviceTest {};
 
 TEST_P(Combine, IsScaledRootOfRatio) {
   std::mt19937_64 random(test_seed());
-  const std::int64_t slots = 5;
   const std::int64_t count = 3;
+  const std::int64_t slots = enough_slots(5, count);
   auto numerator = random_vector<double>(slots * 4, random);
   auto denominator = random_vector<double>(slots * 3, random);
   for (double& x : numerator) x = x * x;
@@ -25,7 +25,8 @@ TEST_P(Combine, IsScaledRootOfRatio) {
   const auto device_denominator = to_device(executor(), denominator);
   for (const bool square_root : {false, true}) {
     for (const int kind : {0, 1, 2}) {  // no denominator, one a slot, one for all
-      const auto out = to_device(executor(), std::vector<double>(25, -7));
+      const auto out =
+          to_device(executor(), std::vector<double>(static_cast<std::size_t>(5 * slots), -7));
       CombineArgs args;
       args.slots = slots;
       args.count = count;
@@ -49,7 +50,7 @@ TEST_P(Combine, IsScaledRootOfRatio) {
             if (square_root) expected = std::sqrt(expected);
             expected *= 1.75;  // divided, rooted and scaled: exactly rounded each, on every device
           }
-          EXPECT_EQ(result[static_cast<std::size_t>(5 * s + i)], expected);
+          ASSERT_EQ(result[static_cast<std::size_t>(5 * s + i)], expected) << "slot " << s;
         }
       }
     }

@@ -34,6 +34,42 @@ TEST_P(Watch, ExtremesPassOverNan) {
   }
 }
 
+/// Both against the contract, element by element, with NaN among values and extremes.
+TEST_P(Watch, MatchesTheContractWhereSlotsFillTheChip) {
+  std::mt19937_64 random(test_seed());
+  const std::int64_t count = 3;
+  const std::int64_t slots = enough_slots(67, count);
+  auto values = random_vector<double>(slots * 4, random);
+  auto extremes = random_vector<double>(slots * 5, random);
+  for (double& x : values) x = random() % 7 == 0 ? nan : x;
+  for (double& x : extremes) x = random() % 7 == 0 ? nan : x;
+  std::vector<std::int64_t> steps;
+  for (std::int64_t s = 0; s < slots; ++s) steps.push_back(3 * s + 1);
+  const auto device_values = to_device(executor(), values);
+  const auto device_extremes = to_device(executor(), extremes);
+  const auto device_first = to_device(executor(), extremes);
+  const auto device_steps = to_device(executor(), steps);
+  running_extreme(executor(),
+                  {slots, count, device_values.data(), 4, device_extremes.data(), 5, true});
+  first_crossing(executor(), {slots, device_values.data(), 4, 0.25, true, device_steps.data(),
+                              device_first.data(), 5});
+  auto largest = extremes;
+  auto first = extremes;
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double value = values[static_cast<std::size_t>(4 * s + i)];
+      double& extreme = largest[static_cast<std::size_t>(5 * s + i)];
+      if (!std::isnan(value) && !(extreme >= value)) extreme = value;
+    }
+    double& crossing = first[static_cast<std::size_t>(5 * s)];
+    if (std::isnan(crossing) && values[static_cast<std::size_t>(4 * s)] < 0.25) {
+      crossing = static_cast<double>(steps[static_cast<std::size_t>(s)]);
+    }
+  }
+  EXPECT_TRUE(bits(device_extremes.download()) == bits(largest));
+  EXPECT_TRUE(bits(device_first.download()) == bits(first));
+}
+
 TEST_P(Watch, ExtremesRejectOverlappingSlots) {
   const Buffer<double> memory(executor(), 20);
   EXPECT_THROW(running_extreme(executor(), {2, 4, memory.data(), 4, memory.data() + 8, 3, true}),

@@ -1,0 +1,59 @@
+// Penalties on the parameters of a factorization, added to its objective:
+//   objective.l2 = lambda            lambda/2 ||theta||^2; lambda ||theta||^2 under the convention
+//                                    "paper" (Wang and Jacot 2023, section 2)
+//   objective.balance_penalty = c    c ||U^T U - V^T V||_F^2 of W = U V^T, U = W_2, V^T = W_1
+//                                    (Du, Hu, Lee 2018, who take c = 1/8, after Tu et al. 2016)
+// Their values enter the train loss whole. The symmetric model descends f / 2, so there half of
+// their gradient enters too.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
+#include "core/executor/executor.hpp"
+#include "core/executor/memory.hpp"
+#include "kernels/stepping.hpp"
+#include "models/factorization/chain.hpp"
+#include "models/training/hyperparameter.hpp"
+
+namespace manyfold::factorization {
+
+void add_penalty_keys(Spec& spec);
+/// Rejects penalties that the shape does not have. Throws InputError.
+void validate_penalty(const Settings& settings, const Shape& shape);
+/// " l2", " balance_penalty": what of it decides which kernels run, part of a family's name.
+std::string penalty_text(const Settings& settings);
+/// Multiplications and additions of their gradients.
+double penalty_flops(const Settings& settings, const Shape& shape);
+
+template <class T>
+class Penalty {
+ public:
+  Penalty(Executor& executor, const Settings& example, const Shape& shape, std::int64_t slots);
+  static std::size_t bytes_per_slot(const Settings& settings, const Shape& shape);
+
+  void load(std::span<const Settings> members);
+
+  /// Adds the penalties' gradients to the chain's, which `backward` must have left there, and their
+  /// values to loss (slot; may be null). Kernels only, and none without penalties.
+  void add(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
+
+ private:
+  void add_l2(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
+  void add_balance(const Chain<T>& chain, double* loss);
+
+  Executor& executor_;
+  double l2_value_;     ///< the penalty over lambda ||theta||^2
+  double l2_gradient_;  ///< the gradient over lambda theta
+  std::int64_t balance_stride_ = 0;
+  std::optional<Hyperparameter> l2_;
+  std::optional<PerSlot> balance_;
+  Buffer<double> square_;  ///< (slot)
+  Buffer<T> difference_;   ///< U^T U - V^T V, (slot, r, r)
+};
+
+}  // namespace manyfold::factorization

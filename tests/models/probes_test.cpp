@@ -1,5 +1,7 @@
 // Every probe of a factorization against a slow formula of its own: double loops and LAPACK, at
 // random states and at special ones, and what a probe promises of memory, samples and events.
+#include "models/factorization/probes.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -13,7 +15,6 @@
 #include "core/data/array_file.hpp"
 #include "core/error.hpp"
 #include "models/factorization/factorization.hpp"
-#include "models/factorization/probes.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/factorization/start.hpp"
 #include "models/training/control_block.hpp"
@@ -111,9 +112,9 @@ struct State {
 State state_of(const Shape& shape, const std::vector<double>& parameters) {
   State state{shape, {}, {}};
   for (std::int64_t h = 1; h <= shape.layers(); ++h) {
-    const auto begin =
-        parameters.begin() + static_cast<std::ptrdiff_t>(shape.layer_offset(h));
-    state.layers.push_back({shape.layer_rows(h), shape.layer_cols(h),
+    const auto begin = parameters.begin() + static_cast<std::ptrdiff_t>(shape.layer_offset(h));
+    state.layers.push_back({shape.layer_rows(h),
+                            shape.layer_cols(h),
                             {begin, begin + static_cast<std::ptrdiff_t>(shape.layer_size(h))}});
   }
   Matrix product = state.layers.front();
@@ -211,8 +212,8 @@ std::string all_probes(const ModelCase& one, const Files& files) {
                              "layer_norm2_difference", "layer_norm2_ratio"}) {
       add(name);
     }
-    add("in_b_r", fmt::format("rank = 2, alpha = {}, epsilon1 = 2.0, epsilon2 = 0.1, bound = 6.0",
-                              alpha));
+    add("in_b_r",
+        fmt::format("rank = 2, alpha = {}, epsilon1 = 2.0, epsilon2 = 0.1, bound = 6.0", alpha));
     add("in_b_r_balance", "epsilon1 = 2.0");
   }
   if (factors) {
@@ -222,7 +223,8 @@ std::string all_probes(const ModelCase& one, const Files& files) {
   return text;
 }
 
-std::string experiment_text(const ModelCase& one, const Files& files, const std::string& precision) {
+std::string experiment_text(const ModelCase& one, const Files& files,
+                            const std::string& precision) {
   const bool symmetric = one.rows == one.cols;
   return fmt::format(
              "precision = \"{}\"\nproblem.seed = 3\nseed = 5\n[model]\n{}"
@@ -330,8 +332,8 @@ struct Expected {
 
 class Reference {
  public:
-  /// `singular`: the values that the device found of W, which are tested by themselves: functions of
-  /// them are compared at these, because some of them (powers below 1) magnify rounding at 0.
+  /// `singular`: the values that the device found of W, which are tested by themselves: functions
+  /// of them are compared at these, because some of them (powers below 1) magnify rounding at 0.
   Reference(const Bench& bench, const Files& files, State start, State state,
             std::vector<double> singular)
       : bench_(bench),
@@ -362,8 +364,8 @@ class Reference {
     if (name == "effective_rank") return one(effective_rank(), n * effective_rank());
     if (name == "stable_rank") return one(s[0] > 0 ? power_sum(2) / (s[0] * s[0]) : 0, n * 10);
     if (name == "numerical_rank") {
-      return one(static_cast<double>(std::count_if(s.begin(), s.end(),
-                                                   [&](double x) { return x > 1e-8 * s[0]; })),
+      return one(static_cast<double>(
+                     std::count_if(s.begin(), s.end(), [&](double x) { return x > 1e-8 * s[0]; })),
                  0);
     }
     if (name == "rank_ratio") {
@@ -381,14 +383,12 @@ class Reference {
     if (name == "layer_first") return layer_values(1);
     if (name == "f_alpha_rank") return layers(f_alpha);
     if (name == "layer_norm2_difference") {
-      return pairs([](const State& x, std::int64_t h) {
-        return norm2(x.layer(h + 1)) - norm2(x.layer(h));
-      });
+      return pairs(
+          [](const State& x, std::int64_t h) { return norm2(x.layer(h + 1)) - norm2(x.layer(h)); });
     }
     if (name == "layer_norm2_ratio") {
-      return pairs([](const State& x, std::int64_t h) {
-        return norm2(x.layer(h + 1)) / norm2(x.layer(h));
-      });
+      return pairs(
+          [](const State& x, std::int64_t h) { return norm2(x.layer(h + 1)) / norm2(x.layer(h)); });
     }
     if (name == "balance") {
       return pairs([](const State& x, std::int64_t h) { return norm(x.difference(h)); });
@@ -434,7 +434,8 @@ class Reference {
       for (std::int64_t k = 0; k < 5; ++k) {
         const auto begin = files_.several.values.begin() +
                            static_cast<std::ptrdiff_t>(k * now_.w.rows * now_.w.cols);
-        const Matrix one_of{now_.w.rows, now_.w.cols,
+        const Matrix one_of{now_.w.rows,
+                            now_.w.cols,
                             {begin, begin + static_cast<std::ptrdiff_t>(now_.w.x.size())}};
         all.push_back(norm(minus(now_.w, one_of)));
       }
@@ -553,7 +554,8 @@ class Reference {
   }
   bool ranked() const {
     bool all = true;
-    for (std::int64_t h = 1; h <= bench_.shape().layers(); ++h) all = all && f_alpha(now_, h) <= 2.1;
+    for (std::int64_t h = 1; h <= bench_.shape().layers(); ++h)
+      all = all && f_alpha(now_, h) <= 2.1;
     return all;
   }
   bool bounded() const {
@@ -604,7 +606,8 @@ class Reference {
       for (std::size_t i = 0; i < g.x.size(); ++i) g.x[i] *= problem_.mask[i];
       std::vector<double> values(at(g.rows));
       const auto rows = static_cast<lapack_int>(g.rows);
-      EXPECT_EQ(LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'V', 'U', rows, g.x.data(), rows, values.data()), 0);
+      EXPECT_EQ(LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'V', 'U', rows, g.x.data(), rows, values.data()),
+                0);
       for (std::int64_t k = g.rows - 1; k >= 0; --k) {
         directions.emplace_back();
         for (std::int64_t i = 0; i < g.rows; ++i) directions.back().push_back(g(i, k));
@@ -734,9 +737,8 @@ TEST_P(ProbesOnDevice, TakeTheMemoryThatIsPlanned) {
     const Files files(one);
     for (const std::string precision : {"f64", "f32"}) {
       for (const std::string problems : {"sweep.seed=[1,2,3]", "sweep.\"problem.seed\"=[1,2,3]"}) {
-        const Experiment experiment =
-            Experiment::parse(experiment_text(one, files, precision), "test.toml", {problems},
-                              experiment_spec());
+        const Experiment experiment = Experiment::parse(experiment_text(one, files, precision),
+                                                        "test.toml", {problems}, experiment_spec());
         const Plan plan = make_plan(experiment, device->device());
         const FamilyPlan& family = plan.families.front();
         EXPECT_EQ(family.shared_problem, problems == "sweep.seed=[1,2,3]");
@@ -755,8 +757,8 @@ TEST(Probes, AreAllTested) {
   std::set<std::string> asked;
   for (const ModelCase& one : model_cases()) {
     const Files files(one);
-    const Experiment experiment = Experiment::parse(experiment_text(one, files, "f64"),
-                                                    "test.toml", {}, experiment_spec());
+    const Experiment experiment =
+        Experiment::parse(experiment_text(one, files, "f64"), "test.toml", {}, experiment_spec());
     for (const auto& [probe, name] : factorization::requested_probes(experiment.member(0))) {
       asked.insert(probe->kind.name);
     }
@@ -793,13 +795,13 @@ train_loss = { every = 20 }
 /// What is watched is what dense samples show, value by value of a probe with several.
 TEST_P(ProbesOnDevice, EventsOfSeveralValuesAreWhatSamplesShow) {
   const auto device = executor();
-  const Results results = run(
-      small_run, *device,
-      {"probes.layer_norm2.every=1", "probes.layer_norm2.first_above=3.0",
-       "probes.layer_norm2.running=max", "probes.neuron_balance_drift.every=1",
-       "probes.neuron_balance_drift.first_above=1e-2", "probes.tail.kind=low_rankness",
-       "probes.tail.rank=2", "probes.tail.every=1", "probes.tail.running=min",
-       "probes.tail.first_below=0.3", "sweep.seed=[1,2,3]"});
+  const Results results =
+      run(small_run, *device,
+          {"probes.layer_norm2.every=1", "probes.layer_norm2.first_above=3.0",
+           "probes.layer_norm2.running=max", "probes.neuron_balance_drift.every=1",
+           "probes.neuron_balance_drift.first_above=1e-2", "probes.tail.kind=low_rankness",
+           "probes.tail.rank=2", "probes.tail.every=1", "probes.tail.running=min",
+           "probes.tail.first_below=0.3", "sweep.seed=[1,2,3]"});
   bool crossed = false;
   bool never = false;
   for (std::int64_t m = 0; m < 3; ++m) {
@@ -842,6 +844,51 @@ TEST_P(ProbesOnDevice, DriftsBeginAtZero) {
     EXPECT_EQ(results.at("balance_drift", m, 0), (std::vector<double>{0, 0}));
     EXPECT_EQ(results.at("neuron_balance_drift", m, 0), (std::vector<double>{0, 0}));
     for (const double x : results.at("balance_drift", m, 3)) EXPECT_GT(x, 0);
+  }
+}
+
+/// What a probe remembers of a start is the start of the slot's own member, in every wave.
+TEST_P(ProbesOnDevice, RememberTheStartOfEachWave) {
+  const auto device = executor();
+  const std::vector<std::string> overrides{
+      "probes.balance_drift.every=20", "probes.neuron_balance_drift.every=20",
+      "probes.distance.every=20", "probes.distance.rank=1", "sweep.\"problem.seed\"={range=[0,9]}"};
+  const Results at_once = run(small_run, *device, overrides);
+  ASSERT_EQ(at_once.plan.families.front().waves, 1);
+  const std::size_t few = 3 * at_once.plan.families.front().footprint.bytes_per_slot + 10;
+  const auto narrow = executor(2, few);
+  const Results waves = run(small_run, *narrow, overrides);
+  ASSERT_EQ(waves.plan.families.front().waves, 3);
+  for (std::int64_t m = 0; m < 9; ++m) {
+    EXPECT_EQ(waves.at("balance_drift", m, 0), (std::vector<double>{0, 0})) << m;
+    // The start is drawn on the host; its products are rounded once.
+    const double start = at_once.scalar("distance", m, 0);
+    EXPECT_NEAR(waves.scalar("distance", m, 0), start, 1e-13 * start) << m;
+    if (device->device().kind != "cpu") continue;  // another number of slots, other trajectories
+    for (const char* name : {"balance_drift", "neuron_balance_drift", "distance"}) {
+      for (std::int64_t sample = 0; sample <= 3; ++sample) {
+        EXPECT_TRUE(same_bits(waves.at(name, m, sample), at_once.at(name, m, sample)))
+            << name << " " << m;
+      }
+    }
+  }
+}
+
+/// DESIGN promises it of paths without a BLAS: no probe knows of the other members.
+TEST(ProbesOnCpu, PackingAndThreadsChangeNoBit) {
+  const auto two = executor_on("cpu", 2);
+  const auto one = executor_on("cpu", 1);
+  for (const ModelCase& model : model_cases()) {
+    const Files files(model);
+    const std::string text = experiment_text(model, files, "f64");
+    const Results among = run(text, *two, {"sweep.seed={range=[0,70]}"});
+    const Results single_thread = run(text, *one, {"sweep.seed={range=[0,70]}"});
+    for (const std::int64_t m : {0, 33, 69}) {
+      const Results alone = run(text, *two, {fmt::format("seed={}", m)});
+      EXPECT_FALSE(alone.everything(0).empty());
+      EXPECT_TRUE(same_bits(alone.everything(0), among.everything(m))) << model.name << " " << m;
+      EXPECT_TRUE(same_bits(alone.everything(0), single_thread.everything(m))) << model.name;
+    }
   }
 }
 

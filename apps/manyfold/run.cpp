@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -50,7 +51,7 @@ SampleLog open_log(const RunFlags& flags, const fs::path& folder, const RecordLa
   }
   const fs::path log = folder / "samples.log";
   const fs::path record = folder / "record.nc";
-  for (const fs::path& existing : {record, log, folder / "log.jsonl"}) {
+  for (const fs::path& existing : {record, log, folder / "log.jsonl", folder / "states.log"}) {
     if (!fs::exists(existing, failed)) continue;
     if (!flags.overwrite) {
       throw InputError(fmt::format("{} exists; --overwrite replaces it, --out names another folder",
@@ -163,6 +164,11 @@ int run(const RunFlags& flags) {
   const fs::path folder =
       flags.out.empty() ? fs::path("results") / fs::path(flags.file).stem() : fs::path(flags.out);
   SampleLog log = open_log(flags, folder, plan.layout);
+  std::optional<StateLog> states;
+  if (experiment.base().boolean("record.states")) {
+    states =
+        StateLog::create(folder / "states.log", plan.layout.members, experiment.resolved_toml());
+  }
 
   EventLog events(flags.quiet);
   events.open(folder / "log.jsonl");
@@ -181,7 +187,13 @@ int run(const RunFlags& flags) {
   const RunSummary summary = [&] {
     try {
       return run_experiment(experiment, plan,
-                            {*executor, log, progress, events, stop_requested, flags.profile});
+                            {.executor = *executor,
+                             .log = log,
+                             .progress = progress,
+                             .events = events,
+                             .stop = stop_requested,
+                             .profile = flags.profile,
+                             .states = states ? &*states : nullptr});
     } catch (const ResourceError& error) {
       keep_what_was_recorded(folder, error);
       throw;

@@ -34,7 +34,8 @@ int run_program(int argc, char** argv) {
   const std::vector<std::pair<const char*, Action>> actions{{"run", add_run(program)},
                                                             {"info", add_info(program)},
                                                             {"bench", add_bench(program)},
-                                                            {"record", add_record(program)}};
+                                                            {"record", add_record(program)},
+                                                            {"replay", add_replay(program)}};
   if (argc > 1 && argv[1][0] != '-' &&
       std::none_of(actions.begin(), actions.end(),
                    [&](const auto& action) { return action.first == std::string_view(argv[1]); })) {

@@ -87,6 +87,9 @@ class Run {
     }
     finite_variable_ = index;
     if (context.continuation == nullptr) return;
+    const auto& positions = context.continuation->position;
+    summary_.kept = std::count(positions.begin(), positions.end(), Continuation::done);
+    progress_.members_done = summary_.kept;
     for (const auto& [parent, steps] : plan.branches) {
       const auto p = static_cast<std::size_t>(parent);
       if (context.continuation->position[p] == Continuation::done) {
@@ -115,7 +118,7 @@ class Run {
       summary_.profile = profile_;
     }
     summary_.interrupted = stopping();
-    std::int64_t ended = 0;
+    std::int64_t ended = summary_.kept;
     for (const auto& [status, count] : summary_.members) ended += count;
     if (plan_.layout.members > ended) {
       summary_.members[MemberStatus::pending] = plan_.layout.members - ended;

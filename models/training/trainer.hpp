@@ -33,6 +33,7 @@ struct Profile {
 
 struct RunSummary {
   std::map<MemberStatus, std::int64_t> members;  ///< by status
+  std::int64_t kept = 0;  ///< members of an earlier run that were done: not among those above
   std::int64_t member_steps = 0;
   double seconds = 0;
   bool interrupted = false;

@@ -103,8 +103,9 @@ std::set<std::string> flags_of(const std::string& page) {
 
 std::set<std::string> flags_of_the_program() {
   std::set<std::string> flags;
-  for (const Arguments& arguments : {Arguments{"--help"}, Arguments{"run", "--help"},
-                                     Arguments{"info", "--help"}, Arguments{"bench", "--help"}}) {
+  for (const Arguments& arguments :
+       {Arguments{"--help"}, Arguments{"run", "--help"}, Arguments{"info", "--help"},
+        Arguments{"bench", "--help"}, Arguments{"replay", "--help"}}) {
     for (const std::string& line : lines_of(run_program(Launch{.arguments = arguments}).out)) {
       if (line.starts_with("  -")) add_flags(line.substr(0, 28), flags);
     }

@@ -117,7 +117,7 @@ class Planner {
         problems.push_back(kind.problem_key(settings));
       }
       FamilyPlan& family = plan_.families[found->second];
-      family.all.push_back(m);
+      family.numbers.push_back(m);
       const std::int64_t steps = settings.integer("stop.steps");
       family.member_steps += place(m, settings, found->second);
       ends_.insert(steps);
@@ -368,7 +368,7 @@ class Planner {
         variable.group = static_cast<int>(layout.groups.size());
         layout.variables.push_back(variable);
       }
-      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.all});
+      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.numbers});
     }
   }
 

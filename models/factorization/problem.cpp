@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -314,6 +315,11 @@ std::vector<std::uint8_t> mask_from_file(const Settings& settings, const TargetS
 std::vector<std::uint8_t> make_mask(const Settings& settings, const TargetSize& size,
                                     std::uint64_t seed) {
   const std::string& kind = settings.text("objective.mask.kind");
+  if (size.rows * size.cols > INT32_MAX) {  // terms have numbers of 32 bits
+    settings.reject("objective.kind",
+                    "\"completion\" of " + size_text(size.rows, size.cols) + " entries",
+                    "at most " + std::to_string(INT32_MAX));
+  }
   if (kind == "count") return counted_mask(settings, size, seed);
   if (kind == "entries") return listed_mask(settings, size);
   if (kind == "file") return mask_from_file(settings, size);

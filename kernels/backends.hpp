@@ -36,6 +36,6 @@ struct BackendEntry {
   std::unique_ptr<Executor> (*make)(int device, std::size_t memory_budget);
   int (*devices)(std::string* why_none);
 };
-inline constexpr int backend_interface_version = 1;
+inline constexpr int backend_interface_version = 2;
 
 }  // namespace manyfold::kernels

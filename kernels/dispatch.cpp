@@ -56,10 +56,52 @@ bool slots_fit(const MatrixBatch<T>& operand, std::int64_t slots) {
   return operand.slots == slots || operand.slot_stride == 0;
 }
 
+/// (slot, count) doubles that are written.
+void check_rows(const char* operation, std::int64_t slots, std::int64_t count,
+                std::int64_t out_stride) {
+  if (slots > 1 && out_stride < count) {
+    reject(std::string(operation) + ": slots overlap: " + std::to_string(count) +
+           " values, out_stride " + std::to_string(out_stride));
+  }
+}
+
+template <class T>
+void check_references(const char* operation, const VectorBatch<T>& x,
+                      const MatrixBatch<const double>& references, std::int64_t out_stride) {
+  check_layout(operation, "references", references);
+  if (references.cols != x.count || !slots_fit(references, x.slots)) {
+    reject(std::string(operation) + ": references " + shape(references) + " for vectors (" +
+           std::to_string(x.slots) + ", " + std::to_string(x.count) + ")");
+  }
+  check_rows(operation, x.slots, references.rows, out_stride);
+}
+
 void check_count(const char* operation, std::int64_t slots, std::int64_t control_slots) {
   if (slots != control_slots) {
     reject(std::string(operation) + ": " + std::to_string(slots) +
            " slots, but its step control has " + std::to_string(control_slots));
+  }
+}
+
+template <class View>
+std::string vector_shape(const View& v) {
+  return "(" + std::to_string(v.slots) + ", " + std::to_string(v.count) + ")";
+}
+
+/// `other` has the shape of `first`, and slots that are written do not overlap.
+template <class A, class B>
+void check_alike(const char* operation, const char* first_name, const A& first,
+                 const char* other_name, const B& other) {
+  if (first.slots != other.slots || first.count != other.count) {
+    reject(std::string(operation) + ": " + first_name + " " + vector_shape(first) + " and " +
+           other_name + " " + vector_shape(other) + " differ in shape");
+  }
+}
+template <class View>
+void check_separate(const char* operation, const char* name, const View& v) {
+  if (v.slots > 1 && v.slot_stride < v.count) {
+    reject(std::string(operation) + ": slots of " + name + " " + vector_shape(v) +
+           " overlap: slot_stride " + std::to_string(v.slot_stride));
   }
 }
 
@@ -151,6 +193,9 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   if (args.a.slots > 1 && args.values_stride < args.values_count) {
     reject("singular_values: slots of values overlap: " + std::to_string(args.values_count) +
            " values, values_stride " + std::to_string(args.values_stride));
+  }
+  if (args.left != nullptr) {
+    check_rows("singular_values: left vectors", args.a.slots, args.a.rows, args.left_stride);
   }
   if (args.workspace == nullptr) reject("singular_values: no workspace");
   if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
@@ -244,6 +289,93 @@ void descend(Executor& executor, const DescendArgs<T>& args) {
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
 
+template <class T>
+void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
+  check_count("heavy_ball", args.params.slots, args.control.slots);
+  check_alike("heavy_ball", "params", args.params, "grad", args.grad);
+  check_alike("heavy_ball", "params", args.params, "velocity", args.velocity);
+  check_separate("heavy_ball", "params", args.params);
+  check_separate("heavy_ball", "velocity", args.velocity);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).heavy_ball(executor, args);
+}
+template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
+template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
+
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  executor.kernels().adam_step(executor, args);
+}
+
+template <class T>
+void adam(Executor& executor, const AdamArgs<T>& args) {
+  check_count("adam", args.params.slots, args.control.slots);
+  check_alike("adam", "params", args.params, "grad", args.grad);
+  check_alike("adam", "params", args.params, "m", args.m);
+  check_alike("adam", "params", args.params, "v", args.v);
+  check_separate("adam", "params", args.params);
+  check_separate("adam", "m", args.m);
+  check_separate("adam", "v", args.v);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).adam(executor, args);
+}
+template void adam(Executor&, const AdamArgs<float>&);
+template void adam(Executor&, const AdamArgs<double>&);
+
+template <class T>
+void sign_descend(Executor& executor, const DescendArgs<T>& args) {
+  check_count("sign_descend", args.params.slots, args.control.slots);
+  check_alike("sign_descend", "params", args.params, "grad", args.grad);
+  check_separate("sign_descend", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).sign_descend(executor, args);
+}
+template void sign_descend(Executor&, const DescendArgs<float>&);
+template void sign_descend(Executor&, const DescendArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  check_count("linear_combination", args.x.slots, args.control.slots);
+  check_alike("linear_combination", "x", args.x, "y", args.y);
+  check_separate("linear_combination", "x", args.x);
+  if (args.x.slots == 0 || args.x.count == 0) return;
+  typed<T>(executor).linear_combination(executor, args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  if (args.batch < 1) {
+    reject("draw_terms: a batch of " + std::to_string(args.batch) + " terms, expected at least 1");
+  }
+  if (args.control.slots == 0) return;
+  executor.kernels().draw_terms(executor, args);
+}
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  check_count("diffuse", args.params.slots, args.control.slots);
+  check_separate("diffuse", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).diffuse(executor, args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
+
+template <class T>
+void perturb(Executor& executor, const PerturbArgs<T>& args) {
+  check_count("perturb", args.params.slots, args.control.slots);
+  check_separate("perturb", "params", args.params);
+  if (args.params.slots == 0 || args.params.count == 0) return;
+  typed<T>(executor).perturb(executor, args);
+}
+template void perturb(Executor&, const PerturbArgs<float>&);
+template void perturb(Executor&, const PerturbArgs<double>&);
+
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  if (args.slots == 0) return;
+  executor.kernels().follow_schedule(executor, args);
+}
+
 void advance(Executor& executor, const StepControl& control) {
   executor.kernels().advance(executor, control);
 }
@@ -257,6 +389,10 @@ void running_extreme(Executor& executor, const ExtremeArgs& args) {
 }
 
 void first_crossing(Executor& executor, const CrossingArgs& args) {
+  if (args.slots > 1 && args.first_stride < args.count) {
+    reject("first_crossing: slots overlap: " + std::to_string(args.count) +
+           " steps, first_stride " + std::to_string(args.first_stride));
+  }
   executor.kernels().first_crossing(executor, args);
 }
 
@@ -267,5 +403,56 @@ void combine(Executor& executor, const CombineArgs& args) {
 void accumulate(Executor& executor, const AccumulateArgs& args) {
   executor.kernels().accumulate(executor, args);
 }
+
+void spectrum(Executor& executor, const SpectrumArgs& args) {
+  if (args.slots < 0 || args.count < 0) reject("spectrum: negative shape");
+  executor.kernels().spectrum(executor, args);
+}
+
+void reduce(Executor& executor, const ReduceArgs& args) {
+  if (args.count < 1) reject("reduce: " + std::to_string(args.count) + " values, at least 1");
+  executor.kernels().reduce(executor, args);
+}
+
+template <class T>
+void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args) {
+  check_layout("neuron_terms", "a", args.a);
+  check_layout("neuron_terms", "b", args.b);
+  const bool same_length = args.term == NeuronTerm::norm2_difference || args.a.cols == args.b.rows;
+  if (args.a.rows != args.b.cols || !same_length || !slots_fit(args.b, args.a.slots)) {
+    reject("neuron_terms: rows of a " + shape(args.a) + " do not fit columns of b " +
+           shape(args.b));
+  }
+  check_rows("neuron_terms", args.a.slots, args.a.rows, args.out_stride);
+  if (args.a.slots == 0) return;
+  typed<T>(executor).neuron_terms(executor, args);
+}
+template void neuron_terms(Executor&, const NeuronTermsArgs<float>&);
+template void neuron_terms(Executor&, const NeuronTermsArgs<double>&);
+
+template <class T>
+void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args) {
+  check_references("reference_distances", args.x, args.references, args.out_stride);
+  if (args.x.slots == 0) return;
+  typed<T>(executor).reference_distances(executor, args);
+}
+template void reference_distances(Executor&, const ReferenceDistancesArgs<float>&);
+template void reference_distances(Executor&, const ReferenceDistancesArgs<double>&);
+
+void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args) {
+  check_references("reference_alignments", args.x, args.references, args.out_stride);
+  if (args.x.slots == 0) return;
+  executor.kernels().reference_alignments(executor, args);
+}
+
+template <class T>
+void widen(Executor& executor, const WidenArgs<T>& args) {
+  if (args.x.slots < 0 || args.x.count < 0) reject("widen: negative shape");
+  check_rows("widen", args.x.slots, args.x.count, args.out_stride);
+  if (args.x.slots == 0) return;
+  typed<T>(executor).widen(executor, args);
+}
+template void widen(Executor&, const WidenArgs<float>&);
+template void widen(Executor&, const WidenArgs<double>&);
 
 }  // namespace manyfold::kernels

@@ -16,7 +16,11 @@ namespace manyfold::kernels {
 /// slot with a value that is not finite gives NaN for all of its values and touches no other slot.
 /// sweeps (slot; may be null) receives the number of sweeps taken (0 for such a slot and for one
 /// row or column), or -1 where `max_sweeps` did not suffice (the values are then the best known).
-/// workspace: device memory of at least singular_values_workspace doubles per slot.
+/// left (slot, m; may be null), slots left_stride apart, receives the left singular vector of the
+/// largest value, of length 1 and of either sign: the longest of the rotated columns of A where
+/// columns were rotated, else A v / s_1 with v the longest rotated row, which is as accurate
+/// because s_1 is the norm of A. NaN for a zero matrix. workspace: device memory of at least
+/// singular_values_workspace doubles per slot.
 template <class T>
 struct SingularValuesArgs {
   MatrixBatch<const T> a;
@@ -26,6 +30,8 @@ struct SingularValuesArgs {
   std::int32_t* sweeps = nullptr;
   double* workspace = nullptr;
   int max_sweeps = 60;
+  double* left = nullptr;
+  std::int64_t left_stride = 0;
 };
 
 MF_FN constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n) {

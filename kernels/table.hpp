@@ -1,47 +1,45 @@
-// Every operation a backend provides. The contract headers beside this file are what callers
-// include; each forwards to the executor's table (dispatch.cpp), and each backend fills one table
-// (cpu/table.cpp, cuda/table.cu). A backend that is loaded at run time brings its own.
+// The operations of a backend as a table of functions. The contract headers beside this file are
+// what callers include; each forwards to the executor's table (dispatch.cpp), and each backend
+// fills one table with its own functions (cpu/table.cpp, cuda/table.cu). A backend that is loaded
+// at run time brings its own.
 #pragma once
 
 #include "kernels/accumulate.hpp"
 #include "kernels/add_scaled.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/drawn_residual.hpp"
+#include "kernels/draws.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/inner_product.hpp"
+#include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/random_fill.hpp"
+#include "kernels/reduce.hpp"
+#include "kernels/references.hpp"
 #include "kernels/residual.hpp"
+#include "kernels/schedule.hpp"
 #include "kernels/singular_values.hpp"
+#include "kernels/spectrum.hpp"
 #include "kernels/stepping.hpp"
+#include "kernels/updates.hpp"
 #include "kernels/watch.hpp"
+#include "kernels/widen.hpp"
 
 namespace manyfold::kernels {
 
 template <class T>
 struct TypedTable {
-  void (*gemm)(Executor&, const GemmArgs<T>&) = nullptr;
-  void (*residual)(Executor&, const ResidualArgs<T>&) = nullptr;
-  void (*sum_of_squares)(Executor&, const SumOfSquaresArgs<T>&) = nullptr;
-  void (*random_fill)(Executor&, const RandomFillArgs<T>&) = nullptr;
-  void (*singular_values)(Executor&, const SingularValuesArgs<T>&) = nullptr;
-  void (*descend)(Executor&, const DescendArgs<T>&) = nullptr;
-  void (*inner_product)(Executor&, const InnerProductArgs<T>&) = nullptr;
-  void (*add_scaled)(Executor&, const AddScaledArgs<T>&) = nullptr;
-  void (*drawn_residual)(Executor&, const DrawnResidualArgs<T>&) = nullptr;
+#define MF_TYPED(name, Args) void (*name)(Executor&, const Args<T>&) = nullptr;
+#define MF_PLAIN(name, Args)
+#include "kernels/operations.inc"
 };
 
 struct KernelTables {
   TypedTable<float> f32;
   TypedTable<double> f64;
-  void (*check_stop)(Executor&, const StepControl&) = nullptr;
-  void (*constant_step)(Executor&, const ConstantStepArgs&) = nullptr;
-  void (*rms_step)(Executor&, const RmsStepArgs&) = nullptr;
-  void (*advance)(Executor&, const StepControl&) = nullptr;
-  void (*running_extreme)(Executor&, const ExtremeArgs&) = nullptr;
-  void (*first_crossing)(Executor&, const CrossingArgs&) = nullptr;
-  void (*combine)(Executor&, const CombineArgs&) = nullptr;
-  void (*accumulate)(Executor&, const AccumulateArgs&) = nullptr;
+#define MF_TYPED(name, Args)
+#define MF_PLAIN(name, Args) void (*name)(Executor&, const Args&) = nullptr;
+#include "kernels/operations.inc"
 };
 
 }  // namespace manyfold::kernels

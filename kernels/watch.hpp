@@ -20,10 +20,11 @@ struct ExtremeArgs {
 };
 void running_extreme(Executor& executor, const ExtremeArgs& args);
 
-/// first_s = step_s at the first call in which value_s is below (or above) the threshold; until
-/// then first_s stays NaN. values and first: slots their strides apart.
+/// first_si = step_s at the first call in which value_si is below (or above) the threshold; until
+/// then first_si stays NaN. Both (slot, count) with strides of their own.
 struct CrossingArgs {
   std::int64_t slots = 0;
+  std::int64_t count = 1;
   const double* values = nullptr;
   std::int64_t values_stride = 1;
   double threshold = 0;

@@ -56,6 +56,20 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual((races["hazards"], races["errors"], races["warnings"]), (7, 5, 2))
 
 
+class Gaps(unittest.TestCase):
+    def test_are_read(self):
+        line = '{"profile": {"gaps": {"replays": 9, "gaps": 8, "measured": 2, "mean": 2e-6, "largest": 3e-6, "seconds": 16e-6, "share": 0.1}}}'
+        found, problem = benchmarks.read_gaps(f"manyfold: a warning\n{line}\n", "run")
+        self.assertIsNone(problem)
+        self.assertEqual((found["mean"], found["measured"], found["command"]), (2e-6, 2, "run"))
+
+    def test_that_are_missing_are_a_problem(self):
+        for output in ("", "{}", "{broken", '{"profile": {"gaps": null}}', '{"profile": {"gaps": {"measured": 0}}}'):
+            found, problem = benchmarks.read_gaps(output, "run")
+            self.assertIsNone(found, output)
+            self.assertIn("gaps between replays", problem)
+
+
 class Profile(unittest.TestCase):
     def launches(self):
         with tempfile.NamedTemporaryFile() as report:

@@ -35,7 +35,9 @@ int run_program(int argc, char** argv) {
                                                             {"info", add_info(program)},
                                                             {"bench", add_bench(program)},
                                                             {"record", add_record(program)},
-                                                            {"data", add_data(program)}};
+                                                            {"replay", add_replay(program)},
+                                                            {"data", add_data(program)},
+                                                            {"reference", add_reference(program)}};
   if (argc > 1 && argv[1][0] != '-' &&
       std::none_of(actions.begin(), actions.end(),
                    [&](const auto& action) { return action.first == std::string_view(argv[1]); })) {

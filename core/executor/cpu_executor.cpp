@@ -184,6 +184,8 @@ class CpuExecutorImpl final : public CpuExecutor {
   double seconds_between(Moment from, Moment to) override {
     return 1e-9 * static_cast<double>(to.number - from.number);
   }
+  void measure_gaps(std::int64_t) override {}
+  ReplayGaps gaps() override { return {}; }
   void push_range(const char*) override {}
   void pop_range() noexcept override {}
 

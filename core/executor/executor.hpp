@@ -59,6 +59,18 @@ struct Moment {
   std::uint64_t number = 0;
 };
 
+/// How long a device pauses between the end of one replay of a program and the beginning of the
+/// next. Two replays are neighbours when the host asked for nothing but copies staged out and
+/// copies within the device between them; what a copy in, a copy out, `clear` or `synchronize`
+/// parts is not counted.
+struct ReplayGaps {
+  std::int64_t replays = 0;   ///< since measuring began
+  std::int64_t gaps = 0;      ///< between neighbours
+  std::int64_t measured = 0;  ///< of these
+  double seconds = 0;         ///< of all gaps: the means of those measured, within and between runs
+  double largest = 0;         ///< of those measured, in seconds
+};
+
 class Executor {
  public:
   Executor() = default;
@@ -103,6 +115,12 @@ class Executor {
   /// passed. At most 64 moments are kept: an older one must not be asked for.
   virtual Moment moment() = 0;
   virtual double seconds_between(Moment from, Moment to) = 0;
+
+  /// Measures, in programs recorded from now on, one gap in `every` replays and as many of those
+  /// between two calls of `run`; on a CPU, which replays nothing, none. Forgets earlier ones.
+  virtual void measure_gaps(std::int64_t every) = 0;
+  /// Of the replays so far; waits for them.
+  virtual ReplayGaps gaps() = 0;
 
   /// Names the work that follows, for profilers: NVTX ranges of the calling thread on a GPU,
   /// nothing on a CPU. Use Range (range.hpp), which ends by itself.

@@ -82,10 +82,11 @@ std::string step_coordinate(const CadenceLayout& cadence) {
   return cadence.name.empty() ? "step" : "step_" + cadence.name;
 }
 
-std::vector<Extent> dimensions_beyond_samples(const RecordLayout& layout) {
+std::vector<Extent> dimensions_beyond_samples(const RecordLayout& layout, int group) {
   std::vector<Extent> all;
   for (const VariableLayout& variable : layout.variables)
     for (const Extent& extent : variable.extents) {
+      if (variable.group != group) continue;
       const auto known = std::find_if(all.begin(), all.end(),
                                       [&](const Extent& e) { return e.name == extent.name; });
       if (known == all.end())
@@ -97,11 +98,19 @@ std::vector<Extent> dimensions_beyond_samples(const RecordLayout& layout) {
 }
 
 std::vector<VariableShape> shapes(const RecordLayout& layout) {
-  const std::vector<Extent> all = dimensions_beyond_samples(layout);
+  std::vector<std::vector<Extent>> dimensions;  // of the root, then of each group
+  for (int group = -1; group < static_cast<int>(layout.groups.size()); ++group)
+    dimensions.push_back(dimensions_beyond_samples(layout, group));
   std::vector<VariableShape> shapes;
   shapes.reserve(layout.variables.size());
   for (const VariableLayout& variable : layout.variables) {
+    const std::vector<Extent>& all = dimensions[static_cast<std::size_t>(variable.group + 1)];
     VariableShape& shape = shapes.emplace_back();
+    shape.members =
+        variable.group < 0
+            ? layout.members
+            : static_cast<std::int64_t>(
+                  layout.groups[static_cast<std::size_t>(variable.group)].members.size());
     if (variable.cadence >= 0)
       shape.samples = static_cast<std::int64_t>(
           layout.cadences[static_cast<std::size_t>(variable.cadence)].steps.size());
@@ -121,11 +130,13 @@ std::int64_t RecordLayout::bytes() const {
     total = plus(total, times(static_cast<std::int64_t>(cadence.steps.size()), bytes_of_number));
   for (const Extent& extent : dimensions_beyond_samples(*this))
     total = plus(total, times(extent.size, bytes_of_number));
+  for (const GroupLayout& group : groups)
+    total = plus(total, times(static_cast<std::int64_t>(group.members.size()), bytes_of_number));
   const std::vector<VariableShape> all = shapes(*this);
   for (std::size_t v = 0; v < variables.size(); ++v) {
     const std::int64_t each =
         variables[v].type == StoredType::text ? bytes_of_text : bytes_of_number;
-    total = plus(total, times(times(times(members, all[v].samples), all[v].cell), each));
+    total = plus(total, times(times(times(all[v].members, all[v].samples), all[v].cell), each));
   }
   for (const CoordinateLayout& coordinate : coordinates) {
     const bool text = std::holds_alternative<std::vector<std::string>>(coordinate.values);
@@ -161,15 +172,41 @@ void RecordLayout::check() const {
         if (variable.extents[j].name == extent.name)
           refuse("variable", variable.name, "has one extent twice; xarray needs two names");
     }
-  const std::vector<Extent> extents = dimensions_beyond_samples(*this);
-  for (const Extent& extent : extents) names.take("extent", extent.name);
+  std::vector<Names> names_in_group(groups.size());
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const GroupLayout& group = groups[g];
+    names.take("group", group.name);
+    const bool ascend = std::adjacent_find(group.members.begin(), group.members.end(),
+                                           std::greater_equal<>{}) == group.members.end();
+    if (group.members.empty() || !ascend || group.members.front() < 0 ||
+        group.members.back() >= members)
+      refuse("group", group.name, "its members ascend and are the record's");
+    names_in_group[g].take("variable", "member");
+    for (const CadenceLayout& cadence : cadences) {
+      names_in_group[g].take("cadence", sample_dimension(cadence));
+      names_in_group[g].take("cadence", step_coordinate(cadence));
+    }
+  }
+  const int group_count = static_cast<int>(groups.size());
+  for (const VariableLayout& variable : variables)
+    if (variable.group < -1 || variable.group >= group_count)
+      refuse("variable", variable.name, "its group is none of the layout's");
+  const auto names_of = [&](int group) -> Names& {
+    return group < 0 ? names : names_in_group[static_cast<std::size_t>(group)];
+  };
+  for (int group = -1; group < group_count; ++group)
+    for (const Extent& extent : dimensions_beyond_samples(*this, group))
+      names_of(group).take("extent", extent.name);
   for (const VariableLayout& variable : variables) {
-    names.take("variable", variable.name);
+    const std::vector<Extent> extents = dimensions_beyond_samples(*this, variable.group);
+    names_of(variable.group).take("variable", variable.name);
     check_units(variable.name, variable.units);
     if (variable.cadence < -1 || variable.cadence >= static_cast<int>(cadences.size()))
       refuse("variable", variable.name, "its cadence is none of the layout's");
     if (variable.type == StoredType::text && (variable.cadence != -1 || !variable.extents.empty()))
       refuse("variable", variable.name, "texts are one per member");
+    if (variable.type == StoredType::text && variable.group >= 0)
+      refuse("variable", variable.name, "texts stand in the root group");
     if (variable.extents.size() > 16) refuse("variable", variable.name, "has over 16 extents");
     for (const Extent& extent : variable.extents)
       for (const Extent& dimension : extents)

@@ -41,6 +41,15 @@ struct VariableLayout {
   std::string units = "1";  ///< as UDUNITS writes it
   std::string long_name{};
   std::string comment{};  ///< formula and source
+  int group = -1;         ///< index into groups; -1: the root, with all members
+};
+
+/// A group of the record, "family_0": variables of some of the members, with extents of its own.
+/// Its `member` coordinate holds their numbers; the cadences are the root's.
+struct GroupLayout {
+  std::string name;
+  std::string long_name{};
+  std::vector<std::int64_t> members{};  ///< ascending
 };
 
 /// A coordinate along `member`: a swept key.
@@ -59,6 +68,7 @@ struct RecordLayout {
   std::int64_t members = 0;
   std::vector<CadenceLayout> cadences{};
   std::vector<VariableLayout> variables{};
+  std::vector<GroupLayout> groups{};
   std::vector<CoordinateLayout> coordinates{};
   std::vector<std::pair<std::string, Attribute>> attributes{};  ///< known at the start
 
@@ -72,6 +82,7 @@ struct RecordLayout {
   /// - a cadence whose steps do not ascend from 0;
   /// - coordinates that do not have one value per member;
   /// - an extent twice in one variable, or with two labels for its first element;
+  /// - a group that is not there, or whose members do not ascend or are none of the record's;
   /// - units that xarray would decode as a time span ("seconds"; write "s");
   /// - sizes whose product no int64 holds.
   void check() const;

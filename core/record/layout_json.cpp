@@ -154,7 +154,18 @@ Json to_json(const VariableLayout& variable) {
   return {{"name", variable.name},       {"type", word_of(variable.type)},
           {"cadence", variable.cadence}, {"extents", std::move(extents)},
           {"units", variable.units},     {"long_name", variable.long_name},
-          {"comment", variable.comment}};
+          {"comment", variable.comment}, {"group", variable.group}};
+}
+
+Json to_json(const GroupLayout& group) {
+  return {
+      {"name", group.name}, {"long_name", group.long_name}, {"members", to_json(group.members)}};
+}
+
+GroupLayout read_group(const Json& json) {
+  return {.name = get<std::string>(json, "name"),
+          .long_name = get<std::string>(json, "long_name"),
+          .members = get<std::vector<std::int64_t>>(json, "members")};
 }
 
 VariableLayout read_variable(const Json& json) {
@@ -164,7 +175,8 @@ VariableLayout read_variable(const Json& json) {
                           .extents = {},
                           .units = get<std::string>(json, "units"),
                           .long_name = get<std::string>(json, "long_name"),
-                          .comment = get<std::string>(json, "comment")};
+                          .comment = get<std::string>(json, "comment"),
+                          .group = json.contains("group") ? get<int>(json, "group") : -1};
   for (const Json& extent : list(json.at("extents")))
     variable.extents.push_back({.name = get<std::string>(extent, "name"),
                                 .size = get<std::int64_t>(extent, "size"),
@@ -219,12 +231,15 @@ std::string layout_to_json(const RecordLayout& layout) {
     cadences.push_back({{"name", cadence.name}, {"steps", to_json(cadence.steps)}});
   Json variables = Json::array();
   for (const VariableLayout& variable : layout.variables) variables.push_back(to_json(variable));
+  Json groups = Json::array();
+  for (const GroupLayout& group : layout.groups) groups.push_back(to_json(group));
   Json coordinates = Json::array();
   for (const CoordinateLayout& coordinate : layout.coordinates)
     coordinates.push_back(to_json(coordinate));
   return dump({{"members", layout.members},
                {"cadences", std::move(cadences)},
                {"variables", std::move(variables)},
+               {"groups", std::move(groups)},
                {"coordinates", std::move(coordinates)},
                {"attributes", attributes_json(layout.attributes)}});
 }
@@ -238,6 +253,8 @@ RecordLayout layout_from_json(std::string_view text) {
                                  .steps = get<std::vector<std::int64_t>>(cadence, "steps")});
     for (const Json& variable : list(json.at("variables")))
       layout.variables.push_back(read_variable(variable));
+    if (json.contains("groups"))  // a log from before there were groups has none
+      for (const Json& group : list(json.at("groups"))) layout.groups.push_back(read_group(group));
     for (const Json& coordinate : list(json.at("coordinates")))
       layout.coordinates.push_back(read_coordinate(coordinate));
     layout.attributes = read_attributes(json.at("attributes"));

@@ -70,6 +70,12 @@ void check_samples(const SampleBlock& block, const RecordLayout& layout,
                                        block.extents, block.values.size()))
     refuse("samples: not as many values as members and extents say");
   check_members(block.members, layout);
+  const int group = layout.variables[static_cast<std::size_t>(block.variable)].group;
+  if (group < 0) return;
+  const auto& own = layout.groups[static_cast<std::size_t>(group)].members;
+  for (const std::int64_t member : block.members)
+    if (!std::binary_search(own.begin(), own.end(), member))
+      refuse("samples: the variable's group has no such member");
 }
 
 void check_ends(std::span<const MemberEnd> ends, const RecordLayout& layout) {

@@ -111,7 +111,8 @@ struct Cut {
 
 /// The log is in the order of samples: slabs of a few samples and all members read each block once,
 /// so samples are cut first, members only where a slab of one chunk's samples would not fit.
-Cut cut(const VariableShape& shape, bool sampled, std::int64_t members, std::int64_t slab_bytes) {
+Cut cut(const VariableShape& shape, bool sampled, std::int64_t slab_bytes) {
+  const std::int64_t members = shape.members;
   std::vector<std::int64_t> cell_chunk = shape.extents;
   std::int64_t cell = shape.cell;
   for (std::int64_t& extent : cell_chunk) {
@@ -234,14 +235,14 @@ class RecordWriter {
  private:
   struct Slab {
     int variable = 0;
-    std::int64_t member = 0, members = 0;
+    std::int64_t member = 0, members = 0;  ///< rows of the variable
     std::int64_t sample = 0, samples = 0;
     std::size_t offset = 0;  ///< into the arena
     std::size_t size = 0;
     bool touched = false;
   };
 
-  static std::size_t at(int index) { return static_cast<std::size_t>(index); }
+  static std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
   // ---- what stands in the file
 
@@ -257,44 +258,92 @@ class RecordWriter {
     for (const Extent& extent : dimensions_beyond_samples(layout_))
       add_variable(extent.name, NC_INT64, {extent.name}, {.long_name = extent.name});
     define_coordinates();
+    for (std::size_t g = 0; g < layout_.groups.size(); ++g) define_group(static_cast<int>(g));
     for (std::size_t v = 0; v < layout_.variables.size(); ++v) define_variable(v);
     define_attributes();
   }
 
-  void add_dimension(const std::string& name, std::int64_t size) {
+  /// A group's dimensions and coordinates. Its variables share the root's samples; their steps
+  /// stand here again, so that the group opens by itself.
+  void define_group(int g) {
+    const GroupLayout& group = layout_.groups[at(g)];
+    int id = 0;
+    require(nc_def_grp(file_.id(), group.name.c_str(), &id));
+    group_ids_.push_back(id);
+    rows_.emplace_back(static_cast<std::size_t>(layout_.members), -1);
+    for (std::size_t i = 0; i < group.members.size(); ++i)
+      rows_.back()[at(group.members[i])] = static_cast<std::int64_t>(i);
+    add_dimension("member", static_cast<std::int64_t>(group.members.size()), g);
+    for (const Extent& extent : dimensions_beyond_samples(layout_, g))
+      add_dimension(extent.name, extent.size, g);
+    group_coordinates_.push_back(
+        {id,
+         add_variable("member", NC_INT64, {"member"},
+                      {.long_name = "member: a row of the record's root group"}, g),
+         -1});
+    for (std::size_t c = 0; c < layout_.cadences.size(); ++c) {
+      const bool used = std::any_of(
+          layout_.variables.begin(), layout_.variables.end(), [&](const VariableLayout& variable) {
+            return variable.group == g && variable.cadence == static_cast<int>(c);
+          });
+      if (!used) continue;
+      const CadenceLayout& cadence = layout_.cadences[c];
+      group_coordinates_.push_back(
+          {id,
+           add_variable(step_coordinate(cadence), NC_INT64, {sample_dimension(cadence)},
+                        {.long_name = "step of the sample"}, g),
+           static_cast<int>(c)});
+    }
+    if (!group.long_name.empty())
+      require(nc_put_att_text(id, NC_GLOBAL, "long_name", group.long_name.size(),
+                              group.long_name.data()));
+  }
+
+  /// The netCDF id of a group; -1: the root.
+  int in(int group) const { return group < 0 ? file_.id() : group_ids_[at(group)]; }
+
+  void add_dimension(const std::string& name, std::int64_t size, int group = -1) {
     int id = 0;
     // A length of 0 makes an unlimited dimension with nothing in it, which reads as length 0.
-    require(nc_def_dim(file_.id(), name.c_str(), static_cast<std::size_t>(size), &id));
-    dimensions_[name] = {id, size};
+    require(nc_def_dim(in(group), name.c_str(), static_cast<std::size_t>(size), &id));
+    dimensions_[{group, name}] = {id, size};
+  }
+
+  /// A dimension as a group sees it: its own, else the root's.
+  std::pair<int, std::int64_t> dimension(const std::string& name, int group) const {
+    const auto own = dimensions_.find({group, name});
+    return own != dimensions_.end() ? own->second : dimensions_.at({-1, name});
   }
 
   int add_variable(const std::string& name, nc_type type,
-                   const std::vector<std::string>& dimensions, const Description& description) {
+                   const std::vector<std::string>& dimensions, const Description& description,
+                   int group = -1) {
     std::vector<int> ids;
     std::vector<std::size_t> lengths;
     std::int64_t values = 1;
-    for (const std::string& dimension : dimensions) {
-      const auto [id, size] = dimensions_.at(dimension);
+    for (const std::string& name_of_dimension : dimensions) {
+      const auto [id, size] = dimension(name_of_dimension, group);
       ids.push_back(id);
       lengths.push_back(static_cast<std::size_t>(std::min(size, chunk_values)));
       values *= size;
     }
     int variable = 0;
-    require(nc_def_var(file_.id(), name.c_str(), type, static_cast<int>(ids.size()), ids.data(),
+    require(nc_def_var(in(group), name.c_str(), type, static_cast<int>(ids.size()), ids.data(),
                        &variable));
-    put_attribute(variable, "units", description.units);
+    put_attribute(variable, "units", description.units, group);
     put_attribute(variable, "long_name",
-                  description.long_name.empty() ? name : description.long_name);
-    if (!description.comment.empty()) put_attribute(variable, "comment", description.comment);
-    if (type != NC_STRING && values > contiguous_values) compress(variable, lengths);
+                  description.long_name.empty() ? name : description.long_name, group);
+    if (!description.comment.empty())
+      put_attribute(variable, "comment", description.comment, group);
+    if (type != NC_STRING && values > contiguous_values) compress(variable, lengths, group);
     return variable;
   }
 
-  void compress(int variable, const std::vector<std::size_t>& chunk) {
-    require(nc_def_var_chunking(file_.id(), variable, NC_CHUNKED, chunk.data()));
-    require(nc_def_var_deflate(file_.id(), variable, 1, 1, 1));
+  void compress(int variable, const std::vector<std::size_t>& chunk, int group) {
+    require(nc_def_var_chunking(in(group), variable, NC_CHUNKED, chunk.data()));
+    require(nc_def_var_deflate(in(group), variable, 1, 1, 1));
     // Chunks are written once and whole; caches of many variables would add up to gigabytes.
-    require(nc_set_var_chunk_cache(file_.id(), variable, chunk_values * sizeof(double), 1, 1.0F));
+    require(nc_set_var_chunk_cache(in(group), variable, chunk_values * sizeof(double), 1, 1.0F));
   }
 
   void define_coordinates() {
@@ -335,24 +384,26 @@ class RecordWriter {
     const bool sampled = variable.cadence >= 0;
     std::vector<std::string> dimensions{"member"};
     if (sampled) dimensions.push_back(sample_dimension(layout_.cadences[at(variable.cadence)]));
-    std::string coordinates = coordinates_of_["member"];
-    if (sampled) coordinates += " " + coordinates_of_[dimensions.back()];
+    std::string coordinates = variable.group < 0 ? coordinates_of_["member"] : "";
+    if (sampled)
+      coordinates += (coordinates.empty() ? "" : " ") + coordinates_of_[dimensions.back()];
     for (const Extent& extent : variable.extents) dimensions.push_back(extent.name);
 
     constexpr std::array<nc_type, 3> types{NC_DOUBLE, NC_INT64, NC_STRING};  // as StoredType
     const int id = add_variable(
         variable.name, types[static_cast<std::size_t>(variable.type)], dimensions,
-        {.units = variable.units, .long_name = variable.long_name, .comment = variable.comment});
+        {.units = variable.units, .long_name = variable.long_name, .comment = variable.comment},
+        variable.group);
     ids_.push_back(id);
-    put_attribute(id, "coordinates", coordinates);
+    if (!coordinates.empty()) put_attribute(id, "coordinates", coordinates, variable.group);
     if (variable.type == StoredType::f64)
-      require(nc_def_var_fill(file_.id(), id, NC_FILL, &not_sampled));
+      require(nc_def_var_fill(in(variable.group), id, NC_FILL, &not_sampled));
     if (variable.type == StoredType::i64)
-      require(nc_def_var_fill(file_.id(), id, NC_FILL, &not_set));
-    const std::int64_t values = layout_.members * shapes_[v].samples * shapes_[v].cell;
+      require(nc_def_var_fill(in(variable.group), id, NC_FILL, &not_set));
+    const std::int64_t values = shapes_[v].members * shapes_[v].samples * shapes_[v].cell;
     if (variable.type == StoredType::text || values == 0) return;
-    const Cut pieces = cut(shapes_[v], sampled, layout_.members, slab_bytes_);
-    if (values > contiguous_values) compress(id, pieces.chunk);
+    const Cut pieces = cut(shapes_[v], sampled, slab_bytes_);
+    if (values > contiguous_values) compress(id, pieces.chunk, variable.group);
     plan_slabs(static_cast<int>(v), pieces);
   }
 
@@ -367,15 +418,16 @@ class RecordWriter {
     put_attribute(NC_GLOBAL, "coordinates", coordinates);
   }
 
-  void put_attribute(int variable, const std::string& name, const Attribute& value) {
+  void put_attribute(int variable, const std::string& name, const Attribute& value,
+                     int group = -1) {
     if (const auto* text = std::get_if<std::string>(&value)) {
       const std::string stored = as_utf8(*text);
-      require(nc_put_att_text(file_.id(), variable, name.c_str(), stored.size(), stored.data()));
+      require(nc_put_att_text(in(group), variable, name.c_str(), stored.size(), stored.data()));
     } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
       const long long stored = *integer;
-      require(nc_put_att_longlong(file_.id(), variable, name.c_str(), NC_INT64, 1, &stored));
+      require(nc_put_att_longlong(in(group), variable, name.c_str(), NC_INT64, 1, &stored));
     } else {
-      require(nc_put_att_double(file_.id(), variable, name.c_str(), NC_DOUBLE, 1,
+      require(nc_put_att_double(in(group), variable, name.c_str(), NC_DOUBLE, 1,
                                 &std::get<double>(value)));
     }
   }
@@ -408,6 +460,10 @@ class RecordWriter {
       reasons.push_back(as_utf8(end.end_reason));
       steps.push_back(end.end_step);
     }
+    for (const auto& [group, variable, cadence] : group_coordinates_) {
+      const auto& members = layout_.groups[index_of(group)].members;
+      put_values(variable, cadence < 0 ? members : layout_.cadences[at(cadence)].steps, group);
+    }
     put_texts(status_id_, statuses);
     put_values(end_step_id_, steps);
     put_texts(end_reason_id_, reasons);
@@ -421,9 +477,18 @@ class RecordWriter {
     put_values(id, labels);
   }
 
+  std::size_t index_of(int group_id) const {
+    return static_cast<std::size_t>(std::find(group_ids_.begin(), group_ids_.end(), group_id) -
+                                    group_ids_.begin());
+  }
+
   template <class T>
   void put_values(int id, const std::vector<T>& values) {
-    if (!values.empty()) require(nc_put_var(file_.id(), id, values.data()));
+    put_values(id, values, file_.id());
+  }
+  template <class T>
+  void put_values(int id, const std::vector<T>& values, int group_id) {
+    if (!values.empty()) require(nc_put_var(group_id, id, values.data()));
   }
 
   void put_texts(int id, const std::vector<std::string>& texts) {
@@ -437,11 +502,11 @@ class RecordWriter {
 
   void plan_slabs(int variable, const Cut& pieces) {
     const VariableShape& shape = shapes_[at(variable)];
-    for (std::int64_t m = 0; m < layout_.members; m += pieces.slab_members)
+    for (std::int64_t m = 0; m < shape.members; m += pieces.slab_members)
       for (std::int64_t s = 0; s < shape.samples; s += pieces.slab_samples) {
         Slab slab{.variable = variable,
                   .member = m,
-                  .members = std::min(pieces.slab_members, layout_.members - m),
+                  .members = std::min(pieces.slab_members, shape.members - m),
                   .sample = s,
                   .samples = std::min(pieces.slab_samples, shape.samples - s)};
         slab.size = static_cast<std::size_t>(slab.members * slab.samples * shape.cell);
@@ -497,8 +562,11 @@ class RecordWriter {
     const bool same_extents =
         std::equal(block.extents.begin(), block.extents.end(), shape.extents.begin());
     const std::size_t block_cell = block.values.size() / block.members.size();
+    const int group = layout_.variables[at(block.variable)].group;
     for (std::size_t i = 0; i < block.members.size(); ++i) {
-      const std::int64_t member = block.members[i] - slab.member;
+      const std::int64_t own =
+          group < 0 ? block.members[i] : rows_[at(group)][at(block.members[i])];
+      const std::int64_t member = own - slab.member;
       if (member < 0 || member >= slab.members) continue;
       slab.touched = true;
       const auto row = static_cast<std::size_t>(member * slab.samples + block.sample - slab.sample);
@@ -552,7 +620,8 @@ class RecordWriter {
         std::memcpy(values + i, &integer, sizeof integer);
       }
     }
-    require(nc_put_vara(file_.id(), ids_[at(slab.variable)], start.data(), count.data(), values));
+    require(nc_put_vara(in(variable.group), ids_[at(slab.variable)], start.data(), count.data(),
+                        values));
   }
 
   static std::int64_t to_integer(double value) {
@@ -567,7 +636,12 @@ class RecordWriter {
   std::vector<VariableShape> shapes_;
   std::int64_t slab_bytes_;
   NetcdfFile file_;
-  std::map<std::string, std::pair<int, std::int64_t>> dimensions_;  ///< id and size
+  std::map<std::pair<int, std::string>, std::pair<int, std::int64_t>>
+      dimensions_;  ///< by group and name: id and size
+  std::vector<int> group_ids_;
+  std::vector<std::vector<std::int64_t>> rows_;  ///< by group and member; -1: not of the group
+  /// Of groups: group id, variable id, the cadence whose steps it holds (-1: the members).
+  std::vector<std::array<int, 3>> group_coordinates_;
   std::map<std::string, std::string> coordinates_of_;  ///< names of the coordinates, per dimension
   std::vector<int> coordinate_ids_;                    ///< steps, then the layout's coordinates
   std::vector<int> ids_;                               ///< per variable of the layout

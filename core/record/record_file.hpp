@@ -26,6 +26,10 @@ namespace manyfold {
 ///   `end_step` and `step` always have a value, no fill value, and stay integers.) Texts not set
 ///   are empty.
 ///
+/// A group of the layout is a group of the file: its own `member` coordinate (the numbers of its
+/// members) and extents, the root's sample dimensions with their steps again, and its variables.
+/// xarray.open_dataset(record, group="family_0") opens it by itself.
+///
 /// A member without an end in the log is `pending` when nothing of it was sampled, else
 /// `interrupted`, its `end_step` the last step sampled and its `end_reason` "no end in the log". An
 /// `interrupted` end followed by later samples (a run gone on with, then killed) takes their step.

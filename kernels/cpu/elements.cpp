@@ -2,10 +2,18 @@
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/operations.hpp"
 #include "kernels/elements/combine.hpp"
+#include "kernels/elements/draws.hpp"
+#include "kernels/elements/neurons.hpp"
 #include "kernels/elements/random_fill.hpp"
+#include "kernels/elements/reduce.hpp"
+#include "kernels/elements/references.hpp"
 #include "kernels/elements/scaling.hpp"
+#include "kernels/elements/schedule.hpp"
+#include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
+#include "kernels/elements/widen.hpp"
 
 namespace manyfold::kernels::cpu {
 
@@ -33,6 +41,45 @@ void combine(Executor& executor, const CombineArgs& args) {
 void accumulate(Executor& executor, const AccumulateArgs& args) {
   elements::accumulate(ForEach(executor), args);
 }
+void adam_step(Executor& executor, const AdamStepArgs& args) {
+  elements::adam_step(ForEach(executor), args);
+}
+void draw_terms(Executor& executor, const DrawTermsArgs& args) {
+  elements::draw_terms(ForEach(executor), args);
+}
+void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
+  elements::follow_schedule(ForEach(executor), args);
+}
+void spectrum(Executor& executor, const SpectrumArgs& args) {
+  elements::spectrum(ForEach(executor), args);
+}
+void reduce(Executor& executor, const ReduceArgs& args) {
+  elements::reduce(ForEach(executor), args);
+}
+void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args) {
+  elements::reference_alignments(ForEach(executor), args);
+}
+
+template <class T>
+void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args) {
+  elements::neuron_terms(ForEach(executor), args);
+}
+template void neuron_terms(Executor&, const NeuronTermsArgs<float>&);
+template void neuron_terms(Executor&, const NeuronTermsArgs<double>&);
+
+template <class T>
+void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args) {
+  elements::reference_distances(ForEach(executor), args);
+}
+template void reference_distances(Executor&, const ReferenceDistancesArgs<float>&);
+template void reference_distances(Executor&, const ReferenceDistancesArgs<double>&);
+
+template <class T>
+void widen(Executor& executor, const WidenArgs<T>& args) {
+  elements::widen(ForEach(executor), args);
+}
+template void widen(Executor&, const WidenArgs<float>&);
+template void widen(Executor&, const WidenArgs<double>&);
 
 template <class T>
 void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
@@ -40,5 +87,19 @@ void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
 }
 template void random_fill(Executor&, const RandomFillArgs<float>&);
 template void random_fill(Executor&, const RandomFillArgs<double>&);
+
+template <class T>
+void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args) {
+  elements::linear_combination(ForEach(executor), args);
+}
+template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
+template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
+
+template <class T>
+void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
+  elements::diffuse(ForEach(executor), args);
+}
+template void diffuse(Executor&, const DiffuseArgs<float>&);
+template void diffuse(Executor&, const DiffuseArgs<double>&);
 
 }  // namespace manyfold::kernels::cpu

@@ -9,6 +9,13 @@
 
 #include <stdint.h>
 
+namespace manyfold::kernels {
+
+template <class T>
+struct AdamNumbers;  // kernels/common/updates.hpp
+
+}  // namespace manyfold::kernels
+
 namespace manyfold::kernels::cpu {
 
 /// The most rows, columns or terms of a product that our own loops take. Up to twice this they were
@@ -53,7 +60,12 @@ struct TypedLoops {
   /// The sum of squares over what counts.
   double (*residual)(const ResidualSlot<T>& slot);
   double (*sum_of_squares)(const T* x, int64_t count);
+  // kernels/updates.hpp for one slot.
   void (*descend)(T* params, const T* grad, T step, int64_t count);
+  void (*heavy_ball)(T* params, const T* grad, T* velocity, T momentum, T step, bool nesterov,
+                     int64_t count);
+  void (*adam)(T* params, const T* grad, T* m, T* v, AdamNumbers<T> numbers, int64_t count);
+  void (*sign_descend)(T* params, const T* grad, T step, int64_t count);
   /// `rounds` times `fma_flops_per_round` operations in independent chains; adds to *sink.
   void (*fma_rounds)(int64_t rounds, T* sink);
   int64_t fma_flops_per_round;
@@ -67,9 +79,11 @@ struct Loops {
   int64_t (*jacobi_stride)(int64_t m);
   /// Singular values of the m by n matrix (m >= n) in `columns`: column-major, column j at
   /// columns + j * jacobi_stride(m), 64-byte aligned, padding zero. `values` receives n values in
-  /// decreasing order; `columns` is overwritten. Returns sweeps taken, or -1 when max_sweeps did
-  /// not suffice.
-  int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, int32_t max_sweeps);
+  /// decreasing order; `columns` is overwritten. `direction` (m doubles; may be null) receives the
+  /// longest of the rotated columns at length 1, NaN for a zero matrix. Returns sweeps taken, or -1
+  /// when max_sweeps did not suffice.
+  int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, double* direction,
+                    int32_t max_sweeps);
 };
 
 namespace avx512 {

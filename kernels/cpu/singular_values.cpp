@@ -40,10 +40,12 @@ void one_slot(const SingularValuesArgs<T>& args, std::int64_t slot, const Loops&
   const std::int64_t count = std::min(rows, cols);
   const std::int64_t length = std::max(rows, cols);
   double* values = args.values + slot * args.values_stride;
+  double* left = args.left != nullptr ? args.left + slot * args.left_stride : nullptr;
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < cols; ++c) {
       if (!std::isfinite(a[r * args.a.row_stride + c])) {
         std::fill(values, values + args.values_count, std::numeric_limits<double>::quiet_NaN());
+        if (left != nullptr) std::fill(left, left + rows, std::numeric_limits<double>::quiet_NaN());
         if (args.sweeps != nullptr) args.sweeps[slot] = 0;
         return;
       }
@@ -58,8 +60,9 @@ void one_slot(const SingularValuesArgs<T>& args, std::int64_t slot, const Loops&
   const std::int64_t across = transposed ? row_stride : 1;
   const std::int64_t stride = loops.jacobi_stride(length);
   auto* columns = static_cast<double*>(
-      thread_scratch(static_cast<std::size_t>((stride + 1) * count) * sizeof(double)));
+      thread_scratch(static_cast<std::size_t>((stride + 1) * count + length) * sizeof(double)));
   double* all_values = columns + stride * count;
+  double* direction = all_values + count;
   for (std::int64_t j = 0; j < count; ++j) {
     double* column = columns + j * stride;
     for (std::int64_t i = 0; i < length; ++i) {
@@ -67,7 +70,18 @@ void one_slot(const SingularValuesArgs<T>& args, std::int64_t slot, const Loops&
     }
     std::fill(column + length, column + stride, 0.0);
   }
-  const std::int32_t sweeps = loops.jacobi(length, count, columns, all_values, args.max_sweeps);
+  const std::int32_t sweeps = loops.jacobi(length, count, columns, all_values,
+                                           left != nullptr ? direction : nullptr, args.max_sweeps);
+  if (left != nullptr && !transposed) std::copy(direction, direction + rows, left);
+  if (left != nullptr && transposed) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < cols; ++c) {
+        sum += static_cast<double>(a[r * row_stride + c]) * direction[c];
+      }
+      left[r] = sum / all_values[0];
+    }
+  }
   std::copy(all_values, all_values + args.values_count, values);
   if (args.sweeps != nullptr) args.sweeps[slot] = sweeps;
 }

@@ -44,8 +44,21 @@ const Loops& choose() {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>,    residual<T>,      sum_of_squares<T>, random_fill<T>,   singular_values<T>,
-          descend<T>, inner_product<T>, add_scaled<T>,     drawn_residual<T>};
+  TypedTable<T> table;
+#define MF_TYPED(name, Args) table.name = name<T>;
+#define MF_PLAIN(name, Args)
+#include "kernels/operations.inc"
+  return table;
+}
+
+KernelTables all_tables() {
+  KernelTables tables;
+  tables.f32 = typed_table<float>();
+  tables.f64 = typed_table<double>();
+#define MF_TYPED(name, Args)
+#define MF_PLAIN(name, Args) tables.name = name;
+#include "kernels/operations.inc"
+  return tables;
 }
 
 }  // namespace
@@ -59,9 +72,7 @@ std::string_view instruction_set() { return chosen_loops().name; }
 
 const KernelTables& cpu_tables() {
   (void)chosen_loops();  // a wrong MANYFOLD_ISA shows here, not in the first kernel
-  static const KernelTables tables{
-      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
-      running_extreme,      first_crossing,        combine,    accumulate};
+  static const KernelTables tables = all_tables();
   return tables;
 }
 

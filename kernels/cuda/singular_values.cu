@@ -186,6 +186,7 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   const int thread = static_cast<int>(threadIdx.x);
   const int threads = static_cast<int>(blockDim.x);
   double* values = args.values + slot * args.values_stride;
+  double* left = args.left != nullptr ? args.left + slot * args.left_stride : nullptr;
 
   JacobiShared shared;
   shared.norm2 = dynamic_shared<double>();
@@ -202,6 +203,7 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   }
   if (__syncthreads_or(bad) != 0) {
     for (std::int64_t i = thread; i < args.values_count; i += threads) values[i] = nan("");
+    for (int r = thread; args.left != nullptr && r < rows; r += threads) left[r] = nan("");
     if (thread == 0 && args.sweeps != nullptr) args.sweeps[slot] = 0;
     return;
   }
@@ -246,6 +248,24 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
       if (other > value || (other == value && i < j)) ++place;
     }
     if (place < args.values_count) values[place] = value;
+  }
+  if (left == nullptr) return;
+  int longest = 0;
+  for (int j = 1; j < n; ++j) {
+    if (shared.scratch[j] > shared.scratch[longest]) longest = j;
+  }
+  const double* direction = shared.columns + static_cast<std::int64_t>(longest) * length;
+  const double norm = sqrt(shared.norm2[longest]);
+  for (int r = thread; r < rows; r += threads) {
+    if (!transposed) {
+      left[r] = direction[r] / norm;
+      continue;
+    }
+    double sum = 0;
+    for (int c = 0; c < cols; ++c) {
+      sum = fma(static_cast<double>(a[r * row_stride + c]), direction[c] / norm, sum);
+    }
+    left[r] = sum / shared.scratch[longest];
   }
 }
 

@@ -9,16 +9,27 @@ namespace {
 
 template <class T>
 TypedTable<T> typed_table() {
-  return {gemm<T>,    residual<T>,      sum_of_squares<T>, random_fill<T>,   singular_values<T>,
-          descend<T>, inner_product<T>, add_scaled<T>,     drawn_residual<T>};
+  TypedTable<T> table;
+#define MF_TYPED(name, Args) table.name = name<T>;
+#define MF_PLAIN(name, Args)
+#include "kernels/operations.inc"
+  return table;
+}
+
+KernelTables all_tables() {
+  KernelTables tables;
+  tables.f32 = typed_table<float>();
+  tables.f64 = typed_table<double>();
+#define MF_TYPED(name, Args)
+#define MF_PLAIN(name, Args) tables.name = name;
+#include "kernels/operations.inc"
+  return tables;
 }
 
 }  // namespace
 
 const KernelTables& cuda_tables() {
-  static const KernelTables tables{
-      typed_table<float>(), typed_table<double>(), check_stop, constant_step, rms_step, advance,
-      running_extreme,      first_crossing,        combine,    accumulate};
+  static const KernelTables tables = all_tables();
   return tables;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/portable.hpp"
 #include "core/random/exact.hpp"
+#include "kernels/common/updates.hpp"
 #include "kernels/stepping.hpp"
 
 namespace manyfold::kernels::elements {
@@ -80,9 +81,6 @@ void advance(const Launcher& for_each, const StepControl& control) {
     }
   });
 }
-
-MF_FN float fused(float a, float b, float c) { return fmaf(a, b, c); }
-MF_FN double fused(double a, double b, double c) { return fma(a, b, c); }
 
 /// For launchers whose element loop is as good as a hand-written one; the CPU has its own loop.
 template <class T, class Launcher>

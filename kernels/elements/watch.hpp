@@ -24,14 +24,15 @@ void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
 
 template <class Launcher>
 void first_crossing(const Launcher& for_each, const CrossingArgs& args) {
-  for_each("first_crossing", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
-    double& first = args.first[slot * args.first_stride];
-    if (first == first) return;  // not NaN any more
-    const double value = args.values[slot * args.values_stride];
-    if (args.below ? value < args.threshold : value > args.threshold) {
-      first = static_cast<double>(args.step[slot]);
-    }
-  });
+  for_each("first_crossing", args.slots, args.count,
+           [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
+             double& first = args.first[slot * args.first_stride + i];
+             if (first == first) return;  // not NaN any more
+             const double value = args.values[slot * args.values_stride + i];
+             if (args.below ? value < args.threshold : value > args.threshold) {
+               first = static_cast<double>(args.step[slot]);
+             }
+           });
 }
 
 }  // namespace manyfold::kernels::elements

@@ -23,12 +23,6 @@ namespace {
 
 using kernels::MathMode;
 
-bool asks_for_singular_values(const Settings& settings) {
-  const auto requested = requested_probes(settings);
-  return std::any_of(requested.begin(), requested.end(),
-                     [](const Probe* probe) { return probe->needs_singular_values; });
-}
-
 template <class T>
 class FactorizationModel final : public Model {
  public:
@@ -39,10 +33,11 @@ class FactorizationModel final : public Model {
                example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
         objective_(executor, example, chain_.shape(), slots, shared_problem),
         penalty_(executor, example, chain_.shape(), slots),
-        scene_(executor, chain_, objective_, asks_for_singular_values(example)) {
-    for (const Probe* probe : requested_probes(example)) {
-      const ObserverContext context{executor, example, chain_.shape(), slots};
-      observers_.push_back({probe->kind.name, make_observer(*probe, context)});
+        scene_(executor, chain_, objective_, scene_needs(example)) {
+    for (const auto& [probe, name] : requested_probes(example)) {
+      const ObserverContext context{
+          executor, {example, chain_.shape(), name, shared_problem}, slots};
+      observers_.push_back({name, make_observer(*probe, context)});
     }
   }
 
@@ -134,21 +129,27 @@ void add_keys(Spec& spec) {
   add_start_keys(spec);
 }
 
+void validate_rotations(const ProbeSettings& probe, std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t largest_side = 1024;  // of kernels/singular_values.hpp
+  if (std::max(rows, cols) <= largest_side) return;
+  probe.reject(
+      "singular values of a " + std::to_string(rows) + "x" + std::to_string(cols) + " matrix",
+      "sides of at most " + std::to_string(largest_side));
+}
+
 void validate(const Settings& settings) {
   const Shape shape = shape_of(settings);
   validate_objective(settings, shape);
   validate_penalty(settings, shape);
   validate_start(settings, shape);
-  constexpr std::int64_t largest_side = 1024;  // of kernels/singular_values.hpp
-  const std::int64_t side = std::max(shape.rows(), shape.cols());
-  for (const Probe* probe : requested_probes(settings)) {
-    if (probe->needs_singular_values && side > largest_side) {
-      settings.reject(probe_place(settings, probe->kind.name),
-                      "singular values of a " + std::to_string(shape.rows()) + "x" +
-                          std::to_string(shape.cols()) + " matrix",
-                      "sides of at most " + std::to_string(largest_side));
+  for (const auto& [probe, name] : requested_probes(settings)) {
+    const ProbeSettings asked{settings, shape, name};
+    const bool of_end = probe->needs.singular_values || probe->needs.top_left_vector;
+    if (of_end) validate_rotations(asked, shape.rows(), shape.cols());
+    for (std::int64_t h = 1; probe->needs.layer_singular_values && h <= shape.layers(); ++h) {
+      validate_rotations(asked, shape.layer_rows(h), shape.layer_cols(h));
     }
-    if (probe->validate != nullptr) probe->validate(settings, shape);
+    if (probe->validate != nullptr) probe->validate(asked);
   }
 }
 
@@ -164,11 +165,12 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   Footprint footprint = Objective<T>::footprint(settings, shape, shared_problem);
   footprint.bytes_per_slot += Chain<T>::bytes_per_slot(shape) +
                               Penalty<T>::bytes_per_slot(settings, shape) +
-                              Scene<T>::bytes_per_slot(shape, asks_for_singular_values(settings));
-  for (const Probe* probe : requested_probes(settings)) {
-    if (probe->bytes_per_slot != nullptr) {
-      footprint.bytes_per_slot += probe->bytes_per_slot(settings, shape);
-    }
+                              Scene<T>::bytes_per_slot(shape, scene_needs(settings));
+  for (const auto& [probe, name] : requested_probes(settings)) {
+    if (probe->bytes == nullptr) continue;
+    const ObserverBytes bytes = probe->bytes({settings, shape, name, shared_problem});
+    footprint.bytes_per_slot += bytes.per_slot;
+    footprint.shared_bytes += bytes.shared;
   }
   footprint.flops_per_step += shape.flops_per_gradient() + penalty_flops(settings, shape);
   footprint.parameters = shape.parameters();
@@ -181,9 +183,21 @@ Footprint footprint(const Settings& settings, bool shared_problem) {
 }
 
 std::vector<std::int64_t> extents(const Settings& settings, const ProbeKind& kind) {
-  const Probe& probe = probe_named(kind.name);
-  return probe.extents == nullptr ? std::vector<std::int64_t>{}
-                                  : probe.extents(settings, shape_of(settings));
+  for (const auto& [probe, name] : requested_probes(settings)) {
+    if (name != kind.name || probe->extents == nullptr) continue;
+    const Shape shape = shape_of(settings);
+    return probe->extents({settings, shape, name});
+  }
+  return {};
+}
+
+std::vector<ParameterArray> arrays(const Settings& settings) {
+  const Shape shape = shape_of(settings);
+  std::vector<ParameterArray> all;
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    all.push_back({"W_" + std::to_string(h), {shape.layer_rows(h), shape.layer_cols(h)}});
+  }
+  return all;
 }
 
 std::span<const ProbeKind> probe_kinds() {
@@ -218,6 +232,7 @@ const ModelKind& factorization_kind() {
       .footprint = factorization::footprint,
       .extents = factorization::extents,
       .make = factorization::make,
+      .arrays = factorization::arrays,
       .drawn = factorization::drawn_data};
   return kind;
 }

@@ -2,11 +2,12 @@
 #include "models/factorization/probes.hpp"
 
 #include <algorithm>
-#include <stdexcept>
+#include <limits>
 #include <utility>
 
 #include "kernels/combine.hpp"
 #include "kernels/singular_values.hpp"
+#include "models/training/probes.hpp"
 
 namespace manyfold::factorization {
 namespace {
@@ -16,7 +17,24 @@ std::vector<Probe>& registered() {
   return probes;
 }
 
-std::int64_t smaller_side(const Shape& shape) { return std::min(shape.rows(), shape.cols()); }
+std::int64_t smaller_side(std::int64_t rows, std::int64_t cols) { return std::min(rows, cols); }
+
+/// Doubles that the Jacobi rotations of W or of any layer need.
+std::int64_t workspace(const Shape& shape, const SceneNeeds& needs) {
+  std::int64_t largest = 0;
+  if (needs.singular_values) {
+    largest = kernels::singular_values_workspace(shape.rows(), shape.cols());
+  }
+  for (std::int64_t h = 1; needs.layer_singular_values && h <= shape.layers(); ++h) {
+    largest = std::max(
+        largest, kernels::singular_values_workspace(shape.layer_rows(h), shape.layer_cols(h)));
+  }
+  return largest;
+}
+
+std::int64_t layer_spectra_elements(const Shape& shape) {
+  return shape.layers() * layer_rank_limit(shape);
+}
 
 }  // namespace
 
@@ -30,54 +48,110 @@ RegisterProbe::RegisterProbe(Probe probe) {
 
 std::span<const Probe> probes() { return registered(); }
 
-const Probe& probe_named(const std::string& name) {
-  for (const Probe& probe : probes()) {
-    if (probe.kind.name == name) return probe;
-  }
-  throw std::logic_error("not a probe of a factorization: " + name);
-}
-
-std::vector<const Probe*> requested_probes(const Settings& settings) {
-  std::vector<const Probe*> requested;
+std::vector<RequestedProbe> requested_probes(const Settings& settings) {
+  std::vector<RequestedProbe> requested;
   for (const std::string& name : settings.children("probes")) {
+    const std::string kind = probe_kind_name(settings, name);
     for (const Probe& probe : probes()) {
-      if (probe.kind.name == name) requested.push_back(&probe);
+      if (probe.kind.name == kind) requested.push_back({&probe, name});
     }
   }
   return requested;
 }
 
-std::string probe_place(const Settings& settings, const std::string& probe) {
-  const std::string table = "probes." + probe;
-  for (const char* key : {".every", ".steps", ".running", ".first_below", ".first_above"}) {
-    if (settings.has(table + key)) return table + key;
+SceneNeeds scene_needs(const Settings& settings) {
+  SceneNeeds needs;
+  for (const auto& [probe, name] : requested_probes(settings)) {
+    needs.singular_values |= probe->needs.singular_values || probe->needs.top_left_vector;
+    needs.top_left_vector |= probe->needs.top_left_vector;
+    needs.layer_singular_values |= probe->needs.layer_singular_values;
   }
-  return table;
+  return needs;
+}
+
+std::string ProbeSettings::key(std::string_view word) const {
+  return "probes." + name + "." + std::string(word);
+}
+
+void ProbeSettings::reject(std::string_view word, const std::string& found,
+                           const std::string& expected) const {
+  settings.reject(key(word), found, expected);
+}
+
+void ProbeSettings::reject(const std::string& found, const std::string& expected) const {
+  for (const char* word : {"every", "steps", "running", "first_below", "first_above"}) {
+    if (has(word)) settings.reject(key(word), found, expected);
+  }
+  settings.reject("probes." + name, found, expected);
+}
+
+std::int64_t rank_limit(const Shape& shape) { return smaller_side(shape.rows(), shape.cols()); }
+
+std::int64_t layer_rank_limit(const Shape& shape) {
+  std::int64_t largest = 0;
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    largest = std::max(largest, smaller_side(shape.layer_rows(h), shape.layer_cols(h)));
+  }
+  return largest;
+}
+
+std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements) {
+  const bool wide = probe.settings.text("precision") == "f64";
+  return static_cast<std::size_t>(elements) * (wide ? sizeof(double) : sizeof(float));
+}
+
+std::vector<std::int64_t> each_layer(const ProbeSettings& probe) { return {probe.shape.layers()}; }
+std::vector<std::int64_t> each_pair(const ProbeSettings& probe) {
+  return {probe.shape.layers() - 1};
+}
+
+void validate_pairs(const ProbeSettings& probe) {
+  if (probe.shape.layers() >= 2) return;
+  probe.reject("a probe of neighbouring layers of " + probe.shape.text(),
+               "a model with at least two layers");
 }
 
 template <class T>
 Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-                bool singular_values)
-    : executor_(executor), chain_(chain), objective_(objective) {
-  if (!singular_values) return;
+                const SceneNeeds& needs)
+    : executor_(executor),
+      chain_(chain),
+      objective_(objective),
+      layer_is_fresh_(static_cast<std::size_t>(chain.shape().layers() + 1), false) {
   const Shape& s = chain.shape();
-  spectrum_ = Buffer<double>(executor, slots() * smaller_side(s));
-  spectrum_workspace_ =
-      Buffer<double>(executor, slots() * kernels::singular_values_workspace(s.rows(), s.cols()));
-  sweeps_ = Buffer<std::int32_t>(executor, slots());
+  workspace_ = Buffer<double>(executor, slots() * workspace(s, needs));
+  if (needs.singular_values) spectrum_ = Buffer<double>(executor, slots() * rank_limit());
+  if (needs.top_left_vector) top_left_ = Buffer<double>(executor, slots() * s.rows());
+  if (needs.layer_singular_values) {
+    layer_spectra_ = Buffer<double>(executor, slots() * layer_spectra_elements(s));
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    layer_spectra_.upload(
+        std::vector<double>(static_cast<std::size_t>(layer_spectra_.size()), none));
+  }
+  if (needs.singular_values || needs.layer_singular_values) {
+    sweeps_ = Buffer<std::int32_t>(executor, slots());
+  }
 }
 
 template <class T>
-std::size_t Scene<T>::bytes_per_slot(const Shape& shape, bool singular_values) {
-  if (!singular_values) return 0;
-  const auto doubles = static_cast<std::size_t>(
-      smaller_side(shape) + kernels::singular_values_workspace(shape.rows(), shape.cols()));
-  return doubles * sizeof(double) + sizeof(std::int32_t);
+std::size_t Scene<T>::bytes_per_slot(const Shape& shape, const SceneNeeds& needs) {
+  std::int64_t doubles = workspace(shape, needs);
+  if (needs.singular_values) doubles += factorization::rank_limit(shape);
+  if (needs.top_left_vector) doubles += shape.rows();
+  if (needs.layer_singular_values) doubles += layer_spectra_elements(shape);
+  const bool rotates = needs.singular_values || needs.layer_singular_values;
+  return double_bytes(doubles) + (rotates ? sizeof(std::int32_t) : 0);
 }
 
 template <class T>
 std::int64_t Scene<T>::rank_limit() const {
-  return smaller_side(shape());
+  return factorization::rank_limit(shape());
+}
+
+template <class T>
+void Scene<T>::evaluated() {
+  spectrum_is_fresh_ = false;
+  layer_is_fresh_.assign(layer_is_fresh_.size(), false);
 }
 
 template <class T>
@@ -88,10 +162,51 @@ const double* Scene<T>::singular_values() {
                                             .values_count = rank_limit(),
                                             .values_stride = rank_limit(),
                                             .sweeps = sweeps_.data(),
-                                            .workspace = spectrum_workspace_.data()});
+                                            .workspace = workspace_.data(),
+                                            .left = top_left_.data(),
+                                            .left_stride = shape().rows()});
     spectrum_is_fresh_ = true;
   }
   return spectrum_.data();
+}
+
+template <class T>
+VectorBatch<const double> Scene<T>::top_left_vector() {
+  (void)singular_values();
+  return {top_left_.data(), slots(), shape().rows(), shape().rows()};
+}
+
+template <class T>
+const double* Scene<T>::layer_singular_values(std::int64_t h) {
+  const std::int64_t width = layer_rank_limit(shape());
+  double* values = layer_spectra_.data() + (h - 1) * width;
+  if (!layer_is_fresh_[static_cast<std::size_t>(h)]) {
+    kernels::singular_values<T>(
+        executor_, {.a = chain_.weight(h),
+                    .values = values,
+                    .values_count = smaller_side(shape().layer_rows(h), shape().layer_cols(h)),
+                    .values_stride = layer_spectra_stride(),
+                    .sweeps = sweeps_.data(),
+                    .workspace = workspace_.data()});
+    layer_is_fresh_[static_cast<std::size_t>(h)] = true;
+  }
+  return values;
+}
+
+template <class T>
+std::int64_t Scene<T>::layer_spectra_stride() const {
+  return layer_spectra_elements(shape());
+}
+
+template <class T>
+void Scene<T>::copy(std::int64_t count, const double* from, std::int64_t from_stride, double* to,
+                    std::int64_t to_stride) const {
+  kernels::combine(executor_, {.slots = slots(),
+                               .count = count,
+                               .numerator = from,
+                               .numerator_stride = from_stride,
+                               .out = to,
+                               .out_stride = to_stride});
 }
 
 template <class T>

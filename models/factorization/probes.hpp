@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config/settings.hpp"
@@ -18,13 +19,44 @@
 
 namespace manyfold::factorization {
 
+/// A probe as an experiment asks for it, before anything is allocated.
+struct ProbeSettings {
+  const Settings& settings;
+  const Shape& shape;
+  std::string name;            ///< the table under [probes]
+  bool shared_problem = true;  ///< one target and mask for all members of the family
+
+  std::string key(std::string_view word) const;  ///< "probes.NAME.word"
+  bool has(std::string_view word) const { return settings.has(key(word)); }
+  std::int64_t integer(std::string_view word) const { return settings.integer(key(word)); }
+  double number(std::string_view word) const { return settings.number(key(word)); }
+  const std::string& text(std::string_view word) const { return settings.text(key(word)); }
+  /// Rejects the value of one of its keys.
+  [[noreturn]] void reject(std::string_view word, const std::string& found,
+                           const std::string& expected) const;
+  /// Rejects the probe itself: the message names the key that asks for it.
+  [[noreturn]] void reject(const std::string& found, const std::string& expected) const;
+};
+
+/// min(rows, cols) of W: how many singular values it has.
+std::int64_t rank_limit(const Shape& shape);
+/// The largest min(rows, cols) among the layers.
+std::int64_t layer_rank_limit(const Shape& shape);
+
+/// What a probe wants of the scene beyond the products.
+struct SceneNeeds {
+  bool singular_values = false;        ///< of W
+  bool top_left_vector = false;        ///< of W; asks for singular values, too
+  bool layer_singular_values = false;  ///< of every layer
+};
+
 /// What a probe may look at: the state that the model evaluated last, and helpers that several
 /// probes share. Everything is recorded kernels on the family's executor.
 template <class T>
 class Scene {
  public:
   Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-        bool singular_values);
+        const SceneNeeds& needs);
 
   Executor& executor() const { return executor_; }
   const Chain<T>& chain() const { return chain_; }
@@ -32,25 +64,37 @@ class Scene {
   const Shape& shape() const { return chain_.shape(); }
   std::int64_t slots() const { return chain_.slots(); }
 
-  /// All singular values of W, (slot, min(rows, cols)), decreasing. Computed by the first probe
-  /// that asks after an evaluation.
+  /// All singular values of W, (slot, rank_limit()), decreasing. Computed by the first probe that
+  /// asks after an evaluation, and so is what follows.
   const double* singular_values();
   std::int64_t rank_limit() const;  ///< min(rows, cols)
+  /// u_1 of W, (slot, rows), of length 1 and of either sign; NaN where W = 0.
+  VectorBatch<const double> top_left_vector();
+  /// All singular values of W_h, decreasing, then NaN up to layer_rank_limit(); slots
+  /// layer_spectra_stride() apart, layers layer_rank_limit() apart.
+  const double* layer_singular_values(std::int64_t h);
+  std::int64_t layer_spectra_stride() const;
   /// Told by the model when it evaluates: what was computed before is stale.
-  void evaluated() { spectrum_is_fresh_ = false; }
+  void evaluated();
 
   /// x <- sqrt(x), (slot, count) with slots `stride` apart.
   void root(std::int64_t count, double* x, std::int64_t stride) const;
+  /// to <- from, (slot, count).
+  void copy(std::int64_t count, const double* from, std::int64_t from_stride, double* to,
+            std::int64_t to_stride) const;
 
-  static std::size_t bytes_per_slot(const Shape& shape, bool singular_values);
+  static std::size_t bytes_per_slot(const Shape& shape, const SceneNeeds& needs);
 
  private:
   Executor& executor_;
   const Chain<T>& chain_;
   const Objective<T>& objective_;
   bool spectrum_is_fresh_ = false;
+  std::vector<bool> layer_is_fresh_;
   Buffer<double> spectrum_;
-  Buffer<double> spectrum_workspace_;
+  Buffer<double> top_left_;
+  Buffer<double> layer_spectra_;
+  Buffer<double> workspace_;
   Buffer<std::int32_t> sweeps_;
 };
 
@@ -73,9 +117,10 @@ class Observer {
 /// What an observer is made for.
 struct ObserverContext {
   Executor& executor;
-  const Settings& example;
-  const Shape& shape;
+  ProbeSettings probe;
   std::int64_t slots = 0;
+
+  const Shape& shape() const { return probe.shape; }
 };
 
 struct ObserverMaker {
@@ -93,15 +138,26 @@ constexpr ObserverMaker observer_maker() {
           }};
 }
 
+/// What an observer allocates.
+struct ObserverBytes {
+  std::size_t per_slot = 0;
+  std::size_t shared = 0;  ///< once per family
+};
+/// Of `elements` parameters, or of another number of doubles, per slot.
+std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements);
+constexpr std::size_t double_bytes(std::int64_t doubles) {
+  return static_cast<std::size_t>(doubles) * sizeof(double);
+}
+
 struct Probe {
   ProbeKind kind;
   /// Lengths of the extents; null where there are none.
-  std::vector<std::int64_t> (*extents)(const Settings&, const Shape&) = nullptr;
+  std::vector<std::int64_t> (*extents)(const ProbeSettings&) = nullptr;
   /// Rejects settings under which there is nothing to look at; may be null. Throws InputError.
-  void (*validate)(const Settings&, const Shape&) = nullptr;
-  bool needs_singular_values = false;  ///< of W, through the scene
-  /// What the observer allocates per slot; null: nothing.
-  std::size_t (*bytes_per_slot)(const Settings&, const Shape&) = nullptr;
+  void (*validate)(const ProbeSettings&) = nullptr;
+  SceneNeeds needs{};
+  /// Null: nothing.
+  ObserverBytes (*bytes)(const ProbeSettings&) = nullptr;
   ObserverMaker make;
 };
 
@@ -112,11 +168,19 @@ class RegisterProbe {
 
 /// Every registered probe, by name.
 std::span<const Probe> probes();
-const Probe& probe_named(const std::string& name);
-/// Those that the experiment asks for.
-std::vector<const Probe*> requested_probes(const Settings& settings);
+/// Those that the experiment asks for, with the names that it gives them.
+struct RequestedProbe {
+  const Probe* probe = nullptr;
+  std::string name;
+};
+std::vector<RequestedProbe> requested_probes(const Settings& settings);
+/// What they want of the scene together.
+SceneNeeds scene_needs(const Settings& settings);
 
-/// The key of `probe` that a message about it should name: probes.NAME.every, .steps, ...
-std::string probe_place(const Settings& settings, const std::string& probe);
+/// Extents that several probes have.
+std::vector<std::int64_t> each_layer(const ProbeSettings& probe);
+std::vector<std::int64_t> each_pair(const ProbeSettings& probe);
+/// Rejects a probe of neighbouring layers of a model that has only one.
+void validate_pairs(const ProbeSettings& probe);
 
 }  // namespace manyfold::factorization

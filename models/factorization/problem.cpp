@@ -665,41 +665,16 @@ std::vector<double> gradient_at_zero(const Problem& problem) {
 }
 
 std::string problem_key(const Settings& settings) {
+  // Every key that is registered here, so that none can be forgotten.
+  static const Spec spec = [] {
+    Spec all;
+    add_problem_keys(all);
+    return all;
+  }();
   std::string key = to_toml(settings.value("problem.seed"));
-  for (const char* path : {"objective.kind",
-                           "objective.symmetric",
-                           "objective.observed",
-                           "objective.test_on",
-                           "objective.offset",
-                           "objective.mask.kind",
-                           "objective.mask.count",
-                           "objective.mask.rows",
-                           "objective.mask.cols",
-                           "objective.mask.path",
-                           "objective.mask.variable",
-                           "objective.mask.index",
-                           "objective.measurements.kind",
-                           "objective.measurements.count",
-                           "objective.measurements.path",
-                           "objective.measurements.variable",
-                           "objective.values.kind",
-                           "objective.values.path",
-                           "objective.values.variable",
-                           "objective.target.kind",
-                           "objective.target.size",
-                           "objective.target.rows",
-                           "objective.target.cols",
-                           "objective.target.norm",
-                           "objective.target.singular_values",
-                           "objective.target.scale",
-                           "objective.target.values",
-                           "objective.target.path",
-                           "objective.target.variable",
-                           "objective.target.index",
-                           "objective.target.rank",
-                           "objective.target.noise"}) {
+  for (const KeySpec& one : spec.keys()) {
     key += '|';
-    if (settings.has(path)) key += to_toml(settings.value(path));
+    if (settings.has(one.path)) key += to_toml(settings.value(one.path));
   }
   return key;
 }

@@ -32,6 +32,15 @@ struct ProbeKind {
   std::string comment;  ///< formula and source
   /// Keys of this probe besides the cadence and the watches ("count").
   std::vector<KeySpec> keys;
+  /// It shows all parameters, from W_1 on, with one extent: the record has a group per family with
+  /// the arrays that ModelKind::arrays names.
+  bool is_parameters = false;
+};
+
+/// One array among a member's parameters, row-major, and how the record names it.
+struct ParameterArray {
+  std::string name;                 ///< "W_1"
+  std::vector<std::int64_t> shape;  ///< (rows, cols)
 };
 
 /// Parameters and gradient of every slot, (slot, element), all layers one after another from W_1.
@@ -124,10 +133,13 @@ struct ModelKind {
   /// (a mask that observes nothing, fewer images than asked for). Throws InputError.
   void (*check_problem)(const Settings&);
   Footprint (*footprint)(const Settings&, bool shared_problem);
-  /// Lengths of a probe's extents for members of this shape.
+  /// Lengths of a probe's extents for members of this shape. The kind's name is the one that the
+  /// experiment gives the probe.
   std::vector<std::int64_t> (*extents)(const Settings&, const ProbeKind&);
   std::unique_ptr<Model> (*make)(Executor&, const Settings& example, std::int64_t slots,
                                  bool shared_problem);
+  /// The parameters of members of this shape, in their order.
+  std::vector<ParameterArray> (*arrays)(const Settings&) = nullptr;
   /// What a member is trained on and from: its problem and its start, in double precision, as
   /// `make`'s model loads them (in f32 it rounds them).
   std::vector<DrawnArray> (*drawn)(const Settings&);

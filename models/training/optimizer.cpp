@@ -35,6 +35,17 @@ const OptimizerKind& optimizer_kind(const Settings& settings) {
   throw std::logic_error("optimizer.kind passed validation but is not known: " + name);
 }
 
+std::string optimizer_family(const Settings& settings) {
+  const OptimizerKind& kind = optimizer_kind(settings);
+  const std::string more = kind.family == nullptr ? "" : kind.family(settings);
+  return more.empty() ? kind.name : kind.name + " " + more;
+}
+
+void validate_optimizer(const Settings& settings) {
+  const OptimizerKind& kind = optimizer_kind(settings);
+  if (kind.validate != nullptr) kind.validate(settings);
+}
+
 void add_optimizer_keys(Spec& spec) {
   KeySpec kind{.path = "optimizer.kind", .type = Type::text, .doc = "", .required = true};
   for (const OptimizerKind& optimizer : optimizer_kinds()) {
@@ -57,6 +68,10 @@ void add_optimizer_keys(Spec& spec) {
       const auto known = std::find_if(keys.begin(), keys.end(),
                                       [&](const KeySpec& k) { return k.path == key.path; });
       if (known != keys.end()) {
+        if (known->type != key.type || known->doc != key.doc ||
+            known->default_value != key.default_value) {
+          throw std::logic_error("optimizers disagree about their key " + key.path);
+        }
         known->when.front().values.push_back(optimizer.name);
         continue;
       }

@@ -47,6 +47,9 @@ struct OptimizerKind {
   /// Keys of [optimizer] that it reads beside kind and learning_rate: paths without the table, no
   /// conditions. Kinds that share a key give it the same name, type, default and doc.
   std::vector<KeySpec> keys{};
+  /// Names among `keys` that a schedule may vary, as it may vary learning_rate: the optimizer holds
+  /// each as a Hyperparameter and brings it up to date in `step`.
+  std::vector<std::string> scheduled{};
   bool needs_gradient = true;     ///< false: `step` evaluates what it needs itself
   bool needs_grad_norm2 = false;  ///< at every step, not only where stop conditions are checked
   std::size_t (*bytes_per_slot)(const Settings& settings, std::int64_t parameters,
@@ -54,11 +57,18 @@ struct OptimizerKind {
   std::unique_ptr<Optimizer> (*make)(const OptimizerContext& context) = nullptr;
   /// Rejects what the keys' own ranges cannot; may be null. Throws InputError.
   void (*validate)(const Settings&) = nullptr;
+  /// What else the members of a family have in common because memory or kernels depend on it, a
+  /// phrase like "batch 4"; null or "": nothing.
+  std::string (*family)(const Settings&) = nullptr;
 };
 
 /// Every registered kind, by name.
 std::span<const OptimizerKind> optimizer_kinds();
 const OptimizerKind& optimizer_kind(const Settings& settings);
+/// The member's optimizer as its family names it: kind and `family`.
+std::string optimizer_family(const Settings& settings);
+/// Rejects what the optimizer of this member cannot be. Throws InputError.
+void validate_optimizer(const Settings& settings);
 /// Keys of all kinds, each under the condition that its kinds give it.
 void add_optimizer_keys(Spec& spec);
 
@@ -77,6 +87,53 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerContext& context) {
       },
       context.model.parameters());
 }
+
+/// of(member) for each slot in device memory; slots without a member get `idle`.
+template <class T, class Of>
+void upload_each(const Buffer<T>& buffer, std::span<const Settings> members, T idle, const Of& of) {
+  std::vector<T> host(static_cast<std::size_t>(buffer.size()), idle);
+  for (std::size_t i = 0; i < members.size(); ++i) host[i] = of(members[i]);
+  buffer.upload(host);
+}
+
+/// (slot): what draws each member's noise and minibatches.
+class StepSeeds {
+ public:
+  explicit StepSeeds(const OptimizerContext& context) : seeds_(context.executor, context.slots) {
+    load({});
+  }
+  void load(std::span<const Settings> members) {
+    upload_each(seeds_, members, std::uint64_t{0},
+                [](const Settings& member) { return seed_of(member, "sgd.seed"); });
+  }
+  const std::uint64_t* data() const { return seeds_.data(); }
+
+ private:
+  Buffer<std::uint64_t> seeds_;
+};
+
+/// One vector a slot with the shape of the parameters: a momentum, a running mean. Slots are as far
+/// apart as those of the parameters, which keeps their alignment.
+template <class T>
+class ParameterVector {
+ public:
+  ParameterVector(Executor& executor, const VectorBatch<T>& like)
+      : buffer_(executor, like.slots * like.slot_stride),
+        view_{buffer_.data(), like.slots, like.count, like.slot_stride} {
+    buffer_.clear();
+  }
+  void clear() { buffer_.clear(); }
+  const VectorBatch<T>& view() const { return view_; }
+
+  /// Parameters stand at most 64 bytes further apart than they are long.
+  static std::size_t bytes_per_slot(std::int64_t parameters, std::size_t element_bytes) {
+    return static_cast<std::size_t>(parameters) * element_bytes + 64;
+  }
+
+ private:
+  Buffer<T> buffer_;
+  VectorBatch<T> view_;
+};
 
 /// A PerSlot as state that a member takes along.
 inline StateArray per_slot_state(std::string name, const PerSlot& values) {

@@ -7,10 +7,12 @@
 
 #include <fmt/format.h>
 
+#include "core/config/validate.hpp"
+
 namespace manyfold {
 namespace {
 
-std::string path(const std::string& probe, const char* key) {
+std::string path(const std::string& probe, const std::string& key) {
   return "probes." + probe + "." + key;
 }
 
@@ -85,9 +87,22 @@ class PlanBuilder {
     }
   }
 
-  void add(const ProbeKind& kind) {
+  /// `name`: the table under [probes].
+  void add(const ProbeKind& registered, const std::string& name) {
     ProbeRequest request;
-    request.kind = kind;
+    request.of = registered.name;
+    request.kind = registered;
+    request.kind.name = name;
+    const ProbeKind& kind = request.kind;
+    for (const KeySpec& key : registered.keys) {
+      const std::string key_path = path(name, key.path);
+      if (settings_.has(key_path)) {
+        request.kind.comment +=
+            fmt::format("; {} = {}", key.path, to_toml(settings_.value(key_path)));
+      } else if (key.required) {
+        settings_.reject(key_path, "nothing", expected_text(key));
+      }
+    }
     for (const auto& [word, watch] :
          {std::pair{"max", Watch::Kind::maximum}, std::pair{"min", Watch::Kind::minimum}}) {
       const std::string key = path(kind.name, "running");
@@ -97,15 +112,15 @@ class PlanBuilder {
     }
     for (const auto& [word, watch] : {std::pair{"below", Watch::Kind::first_below},
                                       std::pair{"above", Watch::Kind::first_above}}) {
-      const std::string key = path(kind.name, fmt::format("first_{}", word).c_str());
+      const std::string key = path(kind.name, fmt::format("first_{}", word));
       if (!settings_.has(key)) continue;
-      if (!kind.extents.empty()) {
-        settings_.reject(key, "an event of a probe with several values a member",
-                         "a probe with one value");
-      }
       const double threshold = settings_.number(key);
       request.watches.push_back(
           {watch, threshold, fmt::format("first_step_{}_{}_{}", kind.name, word, threshold)});
+    }
+    if (registered.is_parameters && !request.watches.empty()) {
+      settings_.reject("probes." + name, "an extreme or an event of every parameter",
+                       "a cadence alone");
     }
     if (settings_.has(path(kind.name, "every")) || settings_.has(path(kind.name, "steps"))) {
       request.cadence = cadence_of(kind.name);
@@ -153,6 +168,35 @@ class PlanBuilder {
   ProbePlan plan_;
 };
 
+/// Names of the user's become variables of the record.
+void check_own_name(const Settings& settings, const std::string& name, bool is_a_probe) {
+  const std::string key = path(name, "kind");
+  if (is_a_probe) {
+    settings.reject(key, "\"" + settings.text(key) + "\" under the name of another probe",
+                    "a name of your own for the table");
+  }
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  if (!std::all_of(name.begin(), name.end(), plain) || (name[0] >= '0' && name[0] <= '9')) {
+    settings.reject("probes." + name, "the name \"" + name + "\"",
+                    "letters, digits and underscores, a letter first");
+  }
+}
+
+[[noreturn]] void reject_unknown(const Settings& settings, const std::string& name,
+                                 const std::string& of, std::span<const ProbeKind> general,
+                                 std::span<const ProbeKind> special) {
+  std::vector<std::string> known;
+  for (const std::span<const ProbeKind> kinds : {general, special}) {
+    for (const ProbeKind& kind : kinds) known.push_back(kind.name);
+  }
+  const auto nearest = nearest_word(of, known);
+  settings.reject("probes." + name, "no probe of that name",
+                  nearest ? "a probe; did you mean " + *nearest + "?"
+                          : fmt::format("one of {}, or a `kind` that is", fmt::join(known, ", ")));
+}
+
 }  // namespace
 
 std::span<const ProbeKind> general_probes() {
@@ -181,36 +225,68 @@ std::span<const ProbeKind> general_probes() {
 
 void add_probe_keys(Spec& spec) {
   add_cadence_keys(spec, "cadences.*", false);
-  auto add_kind = [&](const ProbeKind& kind, const std::vector<Condition>& when) {
-    const std::string table = "probes." + kind.name;
-    add_cadence_keys(spec, table, true);
-    spec.add(
-        {.path = table + ".running",
-         .type = Type::text,
-         .doc = "Keeps the running maximum or minimum, looked at every stop.check_every steps: "
-                "the record's max_" +
-                kind.name + " or min_" + kind.name + ".",
-         .choices = {"max", "min"},
-         .sweepable = false});
-    for (const char* word : {"below", "above"}) {
-      spec.add(
-          {.path = table + ".first_" + word,
-           .type = Type::number,
-           .doc = fmt::format("Records the first step, looked at every stop.check_every steps, "
-                              "at which the value is {} this one.",
-                              word),
-           .sweepable = false});
-    }
-    for (KeySpec key : kind.keys) {
-      key.path = table + "." + key.path;
-      key.when = when;
-      spec.add(key);
-    }
-  };
-  for (const ProbeKind& kind : general_probes()) add_kind(kind, {});
-  for (const ModelKind& model : model_kinds()) {
-    for (const ProbeKind& kind : model.probes()) add_kind(kind, {{"model.kind", model.names}});
+  add_cadence_keys(spec, "probes.*", true);
+  spec.add({.path = "probes.*.running",
+            .type = Type::text,
+            .doc = "Keeps the running maximum or minimum, looked at every stop.check_every steps: "
+                   "the record's max_NAME or min_NAME.",
+            .choices = {"max", "min"},
+            .sweepable = false});
+  for (const char* word : {"below", "above"}) {
+    spec.add({.path = fmt::format("probes.*.first_{}", word),
+              .type = Type::number,
+              .doc = fmt::format("Records the first step, looked at every stop.check_every steps, "
+                                 "at which the value (each value, of a probe with several) is {} "
+                                 "this one.",
+                                 word),
+              .sweepable = false});
   }
+
+  KeySpec kind_key{.path = "probes.*.kind",
+                   .type = Type::text,
+                   .doc =
+                       "What a probe under a name of your own observes: a probe may be asked for "
+                       "several times, with other keys each. The record's variable has the name "
+                       "of the table.",
+                   .sweepable = false};
+  std::vector<KeySpec> keys;  // of probes under names of the user's; equal paths are one key
+  for (const ModelKind& model : model_kinds()) {
+    for (const ProbeKind& kind : model.probes()) {
+      if (kind.is_parameters) continue;
+      kind_key.choices.push_back(kind.name);
+      for (const KeySpec& key : kind.keys) {
+        const std::string pattern = "probes.*." + key.path;
+        const auto known = std::find_if(keys.begin(), keys.end(),
+                                        [&](const KeySpec& k) { return k.path == pattern; });
+        if (known != keys.end()) {
+          known->when.front().values.push_back(kind.name);
+          continue;
+        }
+        KeySpec named = key;
+        named.path = pattern;
+        named.required = false;  // of some of the kinds perhaps: probe_plan looks
+        named.when = {{"probes.*.kind", {kind.name}}};
+        keys.push_back(std::move(named));
+      }
+    }
+  }
+  spec.add(kind_key);
+  for (const ModelKind& model : model_kinds()) {
+    for (const ProbeKind& kind : model.probes()) {
+      for (KeySpec key : kind.keys) {
+        key.path = path(kind.name, key.path);
+        key.when = {{"model.kind", model.names}};
+        key.with_table = true;
+        spec.add(key);
+      }
+    }
+  }
+  for (const KeySpec& key : keys) spec.add(key);
+}
+
+std::string probe_kind_name(const Settings& settings, const std::string& name) {
+  const std::string key = path(name, "kind");
+  return settings.has(key) ? settings.text(key) : name;
 }
 
 ProbePlan probe_plan(const Settings& settings) {
@@ -219,16 +295,24 @@ ProbePlan probe_plan(const Settings& settings) {
   if (written.empty()) {
     settings.reject("probes", "no probe", "at least one, or nothing would be recorded");
   }
+  const std::span<const ProbeKind> general = general_probes();
+  const std::span<const ProbeKind> special = model_kind(settings).probes();
+  auto find_in = [](std::span<const ProbeKind> kinds, const std::string& name) {
+    const auto found = std::find_if(kinds.begin(), kinds.end(),
+                                    [&](const ProbeKind& kind) { return kind.name == name; });
+    return found == kinds.end() ? nullptr : &*found;
+  };
+  auto find = [&](const std::string& name) {
+    const ProbeKind* kind = find_in(general, name);
+    return kind != nullptr ? kind : find_in(special, name);
+  };
   for (const std::string& name : written) {
-    auto find_in = [&](std::span<const ProbeKind> kinds) {
-      const auto found = std::find_if(kinds.begin(), kinds.end(),
-                                      [&](const ProbeKind& kind) { return kind.name == name; });
-      if (found != kinds.end()) builder.add(*found);
-      return found != kinds.end();
-    };
-    if (!find_in(general_probes()) && !find_in(model_kind(settings).probes())) {
-      settings.reject("probes." + name, "a probe of another kind of model",
-                      "a probe of model.kind = \"" + settings.text("model.kind") + "\"");
+    const std::string of = probe_kind_name(settings, name);
+    if (const ProbeKind* kind = find(of)) {
+      if (of != name) check_own_name(settings, name, find(name) != nullptr);
+      builder.add(*kind, name);
+    } else {
+      reject_unknown(settings, name, of, general, special);
     }
   }
   return builder.take();

@@ -16,7 +16,11 @@ namespace manyfold {
 /// The probes that every model has: train_loss, grad_norm, time.
 std::span<const ProbeKind> general_probes();
 
-/// A running extreme or an event of a probe: one (or `extent`) values a member.
+/// The registered name of a probe: [probes.NAME] is a probe of its own name, or, where it has a
+/// `kind`, of that kind under a name of the user's.
+std::string probe_kind_name(const Settings& settings, const std::string& name);
+
+/// A running extreme or an event of a probe: as many values a member as the probe has.
 struct Watch {
   enum class Kind { maximum, minimum, first_below, first_above };
   Kind kind = Kind::maximum;
@@ -25,7 +29,8 @@ struct Watch {
 };
 
 struct ProbeRequest {
-  ProbeKind kind;
+  ProbeKind kind;    ///< with the name that the experiment gives it
+  std::string of;    ///< its registered name
   int cadence = -1;  ///< index into ProbePlan::cadences; -1: watched only
   std::vector<Watch> watches;
 };

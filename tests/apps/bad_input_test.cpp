@@ -74,7 +74,15 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"train_loss =", "entropy ="}},
        {},
-       {"small.toml:26: probes.entropy.every: unknown key; known in probes: train_loss"}},
+       {"small.toml:26: probes.entropy: found no probe of that name, expected one of train_loss, "
+        "grad_norm, time, alignment, ",
+        "or a `kind` that is\n"}},
+      {"ProbeNearlyKnown",
+       bad_input,
+       {{"layer_norm2 =", "layer_norm ="}},
+       {},
+       {"small.toml:28: probes.layer_norm: found no probe of that name, expected a probe; did "
+        "you mean layer_norm2?\n"}},
       {"KeyTwice",
        bad_input,
        {{"hidden = 4", "hidden = 4\nhidden = 5"}},
@@ -95,8 +103,8 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"learning_rate = 0.05", "learning_rate = 0.05\nepsilon = 1.0"}},
        {},
-       {"small.toml:21: optimizer.epsilon: belongs to optimizer.kind = \"rms_gd\", but here "
-        "optimizer.kind is \"gd\""}},
+       {"small.toml:21: optimizer.epsilon: belongs to optimizer.kind = \"adam\" or \"rms_gd\", "
+        "but here optimizer.kind is \"gd\""}},
       {"KeyOfAnotherStart",
        bad_input,
        {{"end_norm = 0.1", "end_norm = 0.1\nstddev = 0.1"}},
@@ -123,7 +131,9 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"kind = \"gd\"", "kind = 3"}},
        {},
-       {"small.toml:19: optimizer.kind: found 3, expected one of \"gd\", \"rms_gd\"\n"}},
+       {"small.toml:19: optimizer.kind: found 3, expected one of \"adam\", \"gd\", "
+        "\"label_noise\", \"langevin\", "
+        "\"momentum\", \"nesterov\", \"perturbed_gd\", \"rms_gd\", \"sgd_entries\", \"sign\"\n"}},
       {"ListForText",
        bad_input,
        {{"kind = \"gd\"", "kind = [\"gd\"]"}},
@@ -144,7 +154,8 @@ std::vector<BadInput> experiments() {
        {{"\"deep_linear\"", "\"deep_liner\""}},
        {},
        {"small.toml:5: model.kind: found \"deep_liner\", expected one of \"deep_linear\", "
-        "\"symmetric\"; did you mean \"deep_linear\"?\n"}},
+        "\"symmetric\", \"asymmetric\", \"scalar\", \"rank_one\"; did you mean "
+        "\"deep_linear\"?\n"}},
       {"WordUnknown",
        bad_input,
        {},
@@ -272,6 +283,216 @@ std::vector<BadInput> experiments() {
         "expected one of values, linspace, geomspace, range; did "
         "you mean range?"}},
 
+      // Optimizers
+      {"MomentumOfGd",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"gd\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nmomentum = 0.9"}},
+       {},
+       {"small.toml:21: optimizer.momentum: belongs to optimizer.kind = \"momentum\" or "
+        "\"nesterov\", but here optimizer.kind is \"gd\""}},
+      {"MomentumOfOne",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"momentum\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nmomentum = 1"}},
+       {},
+       {"small.toml:21: optimizer.momentum: found 1, expected a number >= 0 and < 1\n"}},
+      {"BatchZero",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"sgd_entries\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nbatch = 0"}},
+       {},
+       {"small.toml:21: optimizer.batch: found 0, expected an integer >= 1 and <= 1000000\n"}},
+      {"BatchFraction",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"sgd_entries\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nbatch = 1.5"}},
+       {},
+       {"small.toml:21: optimizer.batch: found 1.5, expected an integer >= 1"}},
+      {"ReplacementAsText",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"sgd_entries\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nreplacement = \"yes\""}},
+       {},
+       {"small.toml:21: optimizer.replacement: found \"yes\", expected true or false\n"}},
+      {"TemperatureMissing",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"langevin\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\n"}},
+       {},
+       {"small.toml:18: optimizer.temperature is missing: expected a number >= 0"}},
+      {"TemperatureNegative",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"langevin\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\ntemperature = -1"}},
+       {},
+       {"small.toml:21: optimizer.temperature: found -1, expected a number >= 0\n"}},
+      {"LabelNoiseMissing",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"label_noise\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\n"}},
+       {},
+       {"small.toml:18: optimizer.label_noise: found nothing, expected the standard deviation of "
+        "the noise\n"}},
+      {"LabelNoiseNegative",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"sgd_entries\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nlabel_noise = -0.5"}},
+       {},
+       {"small.toml:21: optimizer.label_noise: found -0.5, expected a number >= 0\n"}},
+      {"BetaOfOne",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"adam\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nbeta2 = 1.0"}},
+       {},
+       {"small.toml:21: optimizer.beta2: found 1.0, expected a number >= 0 and < 1\n"}},
+      {"AdamEpsilonZero",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"adam\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\nepsilon = 0"}},
+       {},
+       {"small.toml:21: optimizer.epsilon: found 0, expected a number > 0\n"}},
+      {"RadiusMissing",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\ngrad_threshold = 0.1"}},
+       {},
+       {"small.toml:18: optimizer.radius is missing: expected a number > 0"}},
+      {"RadiusZero",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\ngrad_threshold = 0.1\nradius = 0"}},
+       {},
+       {"small.toml:22: optimizer.radius: found 0, expected a number > 0\n"}},
+      {"GradThresholdNan",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
+        {"learning_rate = 0.05", "learning_rate = 0.05\ngrad_threshold = nan\nradius = 1"}},
+       {},
+       {"small.toml:21: optimizer.grad_threshold: found nan, expected a finite number >= 0\n"}},
+      {"MinStepsNegative",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
+        {"learning_rate = 0.05",
+         "learning_rate = 0.05\ngrad_threshold = 0.1\nradius = 1\nmin_steps = -1"}},
+       {},
+       {"small.toml:23: optimizer.min_steps: found -1, expected an integer >= 0"}},
+
+      // Schedules
+      {"ScheduleOfWhatTheOptimizerLacks",
+       bad_input,
+       {{"[stop]", "[schedule.momentum]\nkind = \"linear\"\nfinal = 0.5\nsteps = 10\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.momentum.kind: belongs to optimizer.kind = \"momentum\" or "
+        "\"nesterov\", but here optimizer.kind is \"gd\""}},
+      {"ScheduleOfAnUnknownName",
+       bad_input,
+       {{"[stop]", "[schedule.learnin_rate]\nkind = \"linear\"\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.learnin_rate.kind: unknown key; did you mean "
+        "schedule.learning_rate.kind?"}},
+      {"ScheduleOfUnknownKind",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nkind = \"cosin\"\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.learning_rate.kind: found \"cosin\", expected one of "
+        "\"constant\", \"piecewise\"",
+        "did you mean \"cosine\"?"}},
+      {"ScheduleListWithoutItsKind",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nat = [0, 5]\nvalues = [1, 2]\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.learning_rate.at: belongs to schedule.learning_rate.kind = "
+        "\"piecewise\", but here schedule.learning_rate.kind is \"constant\""}},
+      {"ScheduleOfDifferentLengths",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 5, 9]\nvalues = [0.1, "
+         "0.2]\n[stop]"}},
+       {},
+       {"small.toml:25: schedule.learning_rate.values: found a list of 2, expected a list of 3, "
+        "one value for each element of schedule.learning_rate.at\n"}},
+      {"ScheduleOutOfOrder",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 9, 5]\nvalues = [0.1, 0.2, "
+         "0.3]\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.at: found [0, 9, 5], expected steps in ascending "
+        "order\n"}},
+      {"ScheduleOfOneStepTwice",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 5, 5]\nvalues = [0.1, 0.2, "
+         "0.3]\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.at: found [0, 5, 5], expected steps in ascending "
+        "order\n"}},
+      {"ScheduleOfANegativeRate",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"periodic\"\nlengths = [5, 5]\nvalues = [0.1, "
+         "-0.2]\n[stop]"}},
+       {},
+       {"small.toml:25: schedule.learning_rate.values: found -0.2 as element 2, expected a value "
+        "of optimizer.learning_rate >= 0\n"}},
+      {"ScheduleOfMomentumOne",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"momentum\""},
+        {"[stop]", "[schedule.momentum]\nkind = \"piecewise\"\nat = [5]\nvalues = [1.0]\n[stop]"}},
+       {},
+       {"small.toml:25: schedule.momentum.values: found 1 as element 1, expected a value of "
+        "optimizer.momentum >= 0 and < 1\n"}},
+      {"ScheduleOfAnInfiniteFinal",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nkind = \"linear\"\nfinal = inf\nsteps = 10\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.final: found inf, expected a finite number\n"}},
+      {"ScheduleOfAFinalMomentumAboveOne",
+       bad_input,
+       {{"kind = \"gd\"", "kind = \"momentum\""},
+        {"[stop]", "[schedule.momentum]\nkind = \"linear\"\nfinal = 1.5\nsteps = 10\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.momentum.final: found 1.5, expected a value of optimizer.momentum "
+        ">= 0 and < 1\n"}},
+      {"ScheduleExponentialToZero",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"exponential\"\nfinal = 0\nsteps = 10\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.final: found 0, expected a number > 0 within a "
+        "factor 1e300 of optimizer.learning_rate = 0.05\n"}},
+      {"ScheduleWithoutItsLength",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nkind = \"cosine\"\nfinal = 0\n[stop]"}},
+       {},
+       {"small.toml:22: schedule.learning_rate.steps is missing: expected an integer >= 1"}},
+      {"SchedulePeriodOfNoSteps",
+       bad_input,
+       {{"[stop]",
+         "[schedule.learning_rate]\nkind = \"periodic\"\nlengths = [5, 0]\nvalues = [0.1, "
+         "0.2]\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.lengths: found 0 as element 2, expected a list of "
+        "integers >= 1"}},
+      {"ScheduleOfNothing",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nkind = \"piecewise\"\nat = []\nvalues = []\n[stop]"}},
+       {},
+       {"small.toml:24: schedule.learning_rate.at: found [], expected a list of integers >= 0",
+        "that is not empty"}},
+      {"ScheduleOfAbsentWeightDecay",
+       bad_input,
+       {{"[stop]", "[schedule.l2]\nkind = \"linear\"\nfinal = 0\nsteps = 10\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.l2.kind: found a schedule without objective.l2, expected a value "
+        "of it, which the schedule can vary\n"}},
+      {"WarmupNegative",
+       bad_input,
+       {{"[stop]", "[schedule.learning_rate]\nwarmup = -3\n[stop]"}},
+       {},
+       {"small.toml:23: schedule.learning_rate.warmup: found -3, expected an integer >= 0"}},
+
       // Shapes, targets, masks
       {"ShapesThatDoNotMultiply",
        bad_input,
@@ -373,13 +594,129 @@ std::vector<BadInput> experiments() {
        {{"train_loss = { every = 10 }", "train_loss = { every = 10, steps = [1, 2] }"}},
        {},
        {"small.toml:26: probes.train_loss.every: found a value beside probes.train_loss.steps"}},
-      {"EventOfManyValues",
+      {"ProbeKindUnderTheNameOfAnother",
        bad_input,
-       {{"layer_norm2 = { every = 10 }", "layer_norm2 = { every = 10, first_below = 0.1 }"}},
+       {{"layer_norm2 = {", "layer_norm2 = { kind = \"end_norm\","}},
        {},
-       {"small.toml:28: probes.layer_norm2.first_below: found an event of a probe with several "
-        "values "
-        "a member, expected a probe with one value\n"}},
+       {"small.toml:28: probes.layer_norm2.kind: found \"end_norm\" under the name of another "
+        "probe, expected a name of your own for the table\n"}},
+      {"ProbeKindUnknown",
+       bad_input,
+       {{"layer_norm2 = {", "norms = { kind = \"layer_nrm2\","}},
+       {},
+       {"small.toml:28: probes.norms.kind: found \"layer_nrm2\", expected one of",
+        "did you mean \"layer_norm2\"?\n"}},
+      {"ProbeNameWithABlank",
+       bad_input,
+       {{"layer_norm2 = {", "\"my norms\" = { kind = \"layer_norm2\","}},
+       {},
+       {"small.toml:28: probes.my norms: found the name \"my norms\", expected letters, digits and "
+        "underscores, a letter first\n"}},
+      {"ProbeNameThatIsTaken",
+       bad_input,
+       {{"layer_norm2 = {", "seed = { kind = \"layer_norm2\","}},
+       {},
+       {"small.toml:28: probes.seed: found a name that the record has for something else, expected "
+        "another name for the probe\n"}},
+      {"ProbeWithoutItsKey",
+       bad_input,
+       {{"layer_norm2 = {", "low_rankness = {"}},
+       {},
+       {"small.toml:28: probes.low_rankness.rank is missing where model.kind = \"deep_linear\": "
+        "expected an integer >= 0\n"}},
+      {"NamedProbeWithoutItsKey",
+       bad_input,
+       {{"layer_norm2 = {", "tail = { kind = \"low_rankness\","}},
+       {},
+       {"small.toml:28: probes.tail.rank: found nothing, expected an integer >= 0\n"}},
+      {"KeyOfAnotherProbe",
+       bad_input,
+       {{"layer_norm2 = {", "tail = { kind = \"low_rankness\", rank = 1, tolerance = 0.1,"}},
+       {},
+       {"small.toml:28: probes.tail.tolerance: belongs to probes.tail.kind = \"numerical_rank\", "
+        "but "
+        "here probes.tail.kind is \"low_rankness\""}},
+      {"SchattenNormOfZero",
+       bad_input,
+       {{"layer_norm2 = {", "schatten_norm = { p = 0,"}},
+       {},
+       {"small.toml:28: probes.schatten_norm.p: found 0, expected a number > 0\n"}},
+      {"LowRanknessBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "low_rankness = { rank = 4,"}},
+       {},
+       {"small.toml:28: probes.low_rankness.rank: found 4, expected a rank below min(rows, cols) = "
+        "4\n"}},
+      {"RatioBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "rank_ratio = { index = 4,"}},
+       {},
+       {"small.toml:28: probes.rank_ratio.index: found 4, expected an index below min(rows, cols) "
+        "= "
+        "4: s_{index + 1} / s_index\n"}},
+      {"MoreSingularValuesThanALayerHas",
+       bad_input,
+       {{"layer_norm2 = {", "layer_singular_values = { count = 5,"}},
+       {},
+       {"small.toml:28: probes.layer_singular_values.count: found 5, expected at most 4, the "
+        "largest "
+        "min(rows, cols) of a layer of 4x4 . 4x4\n"}},
+      {"ToleranceOfOne",
+       bad_input,
+       {{"layer_norm2 = {", "numerical_rank = { tolerance = 1,"}},
+       {},
+       {"small.toml:28: probes.numerical_rank.tolerance: found 1, expected a number >= 0 and < "
+        "1\n"}},
+      {"FactorsOfThreeLayers",
+       bad_input,
+       {{"depth = 2", "depth = 3"}, {"layer_norm2 =", "factor_distance ="}},
+       {},
+       {"small.toml:28: probes.factor_distance.every: found a comparison of the factors of 4x4 . "
+        "4x4 "
+        ". 4x4, expected model.kind = \"deep_linear\" of depth 2 with a square target: W = X "
+        "Y^T\n"}},
+      {"RegionWithoutItsBound",
+       bad_input,
+       {{"layer_norm2 = {", "in_b_r = { rank = 1, alpha = 0.1, epsilon1 = 1, epsilon2 = 0.1,"}},
+       {},
+       {"small.toml:28: probes.in_b_r.bound is missing where model.kind = \"deep_linear\": "
+        "expected a number > 0\n"}},
+      {"AlignmentWithAGradientThatIsNotSymmetric",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"gradient\","}},
+       {},
+       {"small.toml:28: probes.alignment.of: found \"gradient\" with an objective that is not "
+        "symmetric, expected objective.symmetric = true"}},
+      {"AlignmentWithAFileThatIsNotThere",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"file\", file = \"none.npy\","}},
+       {},
+       {"small.toml:28: probes.alignment.file: found ", "none.npy", "expected an array file\n"}},
+      {"AlignmentWithoutItsFile",
+       bad_input,
+       {{"layer_norm2 = {", "alignment = { of = \"file\","}},
+       {},
+       {"small.toml:28: probes.alignment.file: found nothing, expected an array file of "
+        "directions\n"}},
+      {"DistanceFromAFileAndARank",
+       bad_input,
+       {{"layer_norm2 = {", "distance = { rank = 1, file = \"none.npy\","}},
+       {},
+       {"small.toml:28: probes.distance.rank: found a value beside probes.distance.file, expected "
+        "a "
+        "rank of the target's best approximation, or a file\n"}},
+      {"DistanceFromARankBeyondTheMatrix",
+       bad_input,
+       {{"layer_norm2 = {", "distance = { rank = 5,"}},
+       {},
+       {"small.toml:28: probes.distance.rank: found 5, expected at most min(rows, cols) = 4\n"}},
+      {"EventOfEveryParameter",
+       bad_input,
+       {{"layer_norm2 = {", "parameters = { running = \"max\","}},
+       {},
+       {"small.toml:28: probes.parameters: found an extreme or an event of every parameter, "
+        "expected "
+        "a cadence alone\n"}},
       {"TooManySingularValues",
        bad_input,
        {{"count = 3", "count = 5"}},
@@ -768,6 +1105,39 @@ TEST(BadFile, EndlessFile) {
   const Outcome outcome = run_program(scratch.path(), {"run", "/dev/zero", "--out", "out"});
   EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
   EXPECT_TRUE(contains(outcome.err, "/dev/zero: found a file of more than 16 MiB")) << outcome;
+}
+
+/// Files of probes are looked at before anything is written, and errors name both shapes.
+TEST(BadFile, OfAProbeWithAWrongShape) {
+  const Scratch scratch;
+  write_file(scratch / "small.csv", "1,2\n3,4\n");
+  write_file(scratch / "zero.csv", "1,2,3,4\n0,0,0,0\n");
+  write_file(scratch / "text.csv", "1,2\n3,four\n");
+  for (const auto& [probe, message] :
+       {std::pair{"distance = { file = \"small.csv\", every = 10 }",
+                  "probes.distance.file: found an array of shape (2, 2), expected the shape of W, "
+                  "4x4\n"},
+        {"closest_index = { file = \"small.csv\", every = 10 }",
+         "probes.closest_index.file: found an array of shape (2, 2), expected (count, 4, 4), "
+         "matrices of the shape of W\n"},
+        {"alignment = { of = \"file\", file = \"small.csv\", every = 10 }",
+         "probes.alignment.file: found an array of shape (2, 2), expected (count, 4), directions "
+         "among the rows of W\n"},
+        {"alignment = { of = \"file\", file = \"zero.csv\", every = 10 }",
+         "probes.alignment.file: found a direction of length 0, row 1, expected directions of any "
+         "other length\n"},
+        {"alignment = { of = \"file\", count = 3, file = \"zero.csv\", every = 10 }",
+         "row 1, expected"},
+        {"distance = { file = \"text.csv\", every = 10 }", "text.csv"}}) {
+    write_file(scratch / "small.toml", edited({{"layer_norm2 = { every = 10 }", probe}}));
+    const Outcome outcome =
+        run_program(scratch.path(), {"run", "small.toml", "--out", "out", "--quiet"});
+    EXPECT_EQ(outcome.exit_code, bad_input) << outcome;
+    EXPECT_TRUE(contains(outcome.err, std::string("small.toml:28: "))) << outcome;
+    EXPECT_TRUE(contains(outcome.err, message))
+        << "\"" << message << "\" is missing in: " << outcome.err;
+    EXPECT_FALSE(fs::exists(scratch / "out/samples.log"));
+  }
 }
 
 struct BadCommand {

@@ -101,12 +101,39 @@ std::set<std::string> flags_of(const std::string& page) {
   return flags;
 }
 
+/// Every command and subcommand, as the words that call it: what stands below "Subcommands:" in
+/// what
+/// --help prints.
+std::vector<Arguments> commands_of_the_program(const Arguments& under = {}) {
+  Arguments help = under;
+  help.emplace_back("--help");
+  std::vector<Arguments> commands;
+  bool listed = false;
+  for (const std::string& line : lines_of(run_program(Launch{.arguments = help}).out)) {
+    if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      Arguments command = under;
+      command.push_back(line.substr(2, line.find(' ', 2) - 2));
+      commands.push_back(command);
+      const auto below = commands_of_the_program(command);
+      commands.insert(commands.end(), below.begin(), below.end());
+    }
+    listed = listed || line.starts_with("Subcommands:");
+  }
+  return commands;
+}
+
+std::string joined(const Arguments& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
 std::set<std::string> flags_of_the_program() {
   std::set<std::string> flags;
-  for (const Arguments& arguments :
-       {Arguments{"--help"}, Arguments{"run", "--help"}, Arguments{"info", "--help"},
-        Arguments{"bench", "--help"}, Arguments{"data", "inspect", "--help"},
-        Arguments{"data", "convert", "--help"}, Arguments{"data", "generate", "--help"}}) {
+  std::vector<Arguments> calls = commands_of_the_program();
+  calls.emplace_back();
+  for (Arguments& arguments : calls) {
+    arguments.emplace_back("--help");
     for (const std::string& line : lines_of(run_program(Launch{.arguments = arguments}).out)) {
       if (line.starts_with("  -")) add_flags(line.substr(0, 28), flags);
     }
@@ -185,6 +212,40 @@ TEST_F(DocumentationTest, EveryFlagIsDocumentedAndEveryDocumentedFlagExists) {
   for (const std::string& flag : documented) {
     EXPECT_TRUE(known.contains(flag)) << flag << " is in README.md and unknown to the program";
   }
+}
+
+/// The page of keys and commands is what the program prints: the code that parses a key documents
+/// it. Another page: `build/bin/manyfold reference --markdown > apps/manyfold/REFERENCE.md`.
+TEST_F(DocumentationTest, ReferencePageIsWhatTheProgramSays) {
+  const Outcome outcome =
+      run_program(Launch{.arguments = {"reference", "--markdown"}, .folder = source});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  const fs::path page = source / "apps/manyfold/REFERENCE.md";
+  ASSERT_TRUE(fs::exists(page));
+  EXPECT_TRUE(read_file(page) == outcome.out)
+      << page << " is out of date: build/bin/manyfold reference --markdown > "
+      << "apps/manyfold/REFERENCE.md";
+  for (const Arguments& words : commands_of_the_program()) {
+    const std::string command = joined(words);
+    EXPECT_TRUE(contains(outcome.out, "## `manyfold " + command + "`")) << command;
+    if (command == "data") continue;  // only its subcommands do something
+    EXPECT_TRUE(contains(read_file(source / "README.md"), "`manyfold " + command))
+        << command << " is not in README.md";
+  }
+  EXPECT_TRUE(contains(read_file(source / "README.md"), "apps/manyfold/REFERENCE.md"));
+}
+
+TEST(Reference, OneKeyATableOrAMistake) {
+  const Outcome key = run_program(Launch{.arguments = {"reference", "optimizer.learning_rate"}});
+  EXPECT_EQ(key.exit_code, 0);
+  EXPECT_TRUE(contains(key.out, "optimizer.learning_rate\n    Step size eta.")) << key;
+  const Outcome table = run_program(Launch{.arguments = {"reference", "stop"}});
+  EXPECT_EQ(table.exit_code, 0);
+  EXPECT_TRUE(contains(table.out, "stop.steps") && contains(table.out, "stop.train_loss"));
+  EXPECT_FALSE(contains(table.out, "optimizer.kind"));
+  const Outcome typo = run_program(Launch{.arguments = {"reference", "optimizer.learnin_rate"}});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_TRUE(contains(typo.err, "did you mean optimizer.learning_rate?")) << typo;
 }
 
 /// The readers above see what is planted.

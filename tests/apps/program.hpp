@@ -29,31 +29,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/scratch_folder.hpp"
+
 namespace manyfold::testing {
 
 namespace fs = std::filesystem;
 using Arguments = std::vector<std::string>;
-
-/// A folder that goes when the test does.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_apps_XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no scratch folder");
-    path_ = pattern;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-  fs::path operator/(const fs::path& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
+using Scratch = test::ScratchFolder;
 
 inline std::string read_file(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);

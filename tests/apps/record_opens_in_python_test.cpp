@@ -55,6 +55,19 @@ TEST_F(PythonTest, RecordOpensInXarray) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome;
 }
 
+TEST_F(PythonTest, ParametersOpenInXarray) {
+  if (!has("xarray, netCDF4")) GTEST_SKIP() << "SKIPPED: " << python << " has no xarray or netCDF4";
+  write_file(scratch_ / "small.toml", small_experiment);
+  const Outcome outcome = run_program(
+      scratch_.path(), {"run", "small.toml", "--out", "out", "--quiet", "--device", "cpu", "--set",
+                        "probes.parameters.every=25", "--set", "probes.singular_values.every=25",
+                        "--set", "sweep.\"model.depth\"=[2, 3]"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  const Outcome checked = run_python(source / "tests/apps/parameters_open.py", "out/record.nc");
+  if (checked.exit_code == 77) GTEST_SKIP() << "SKIPPED: " << checked.out;
+  EXPECT_EQ(checked.exit_code, 0) << checked;
+}
+
 TEST_F(PythonTest, FirstLookMakesATableAndAFigure) {
   if (!has("xarray, netCDF4, matplotlib")) {
     GTEST_SKIP() << "SKIPPED: " << python << " has no xarray, netCDF4 or matplotlib";

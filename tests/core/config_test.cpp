@@ -18,6 +18,7 @@
 #include "core/config/value.hpp"
 #include "core/error.hpp"
 #include "core/sweep/experiment.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold {
 namespace {
@@ -588,31 +589,6 @@ TEST(Config, NestingIsBounded) {
 
 // Files.
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "manyfold-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path write(const std::string& name, std::string_view text) const {
-    auto file = path_ / name;
-    std::ofstream(file, std::ios::binary) << text;
-    return file;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
 std::string file_error(const std::filesystem::path& file) {
   try {
     Experiment::read(file, {}, test_spec());
@@ -623,7 +599,7 @@ std::string file_error(const std::filesystem::path& file) {
 }
 
 TEST(Config, FilesThatCannotBeRead) {
-  const TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const std::string place = folder.path().string() + "/";
   EXPECT_EQ(file_error(folder.path() / "absent.toml"),
             place + "absent.toml: no such file, expected an experiment file");
@@ -660,7 +636,7 @@ class Nobody {
 };
 
 TEST(Config, FilesWithoutPermission) {
-  const TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const auto file = folder.write("secret.toml", model);
   std::filesystem::permissions(file, std::filesystem::perms::none);
   std::string of_file, of_folder;
@@ -680,7 +656,7 @@ TEST(Config, FilesWithoutPermission) {
 }
 
 TEST(Config, InvalidUtf8IsRefused) {
-  const TemporaryFolder folder;
+  const test::ScratchFolder folder;
   for (const char* bad : {"\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
                           "\xf8\x88", "\xe2\x82", "\x80", "\xff"}) {
     EXPECT_NE(file_error(folder.write("bad.toml", "name = '" + std::string(bad) + "'"))
@@ -693,7 +669,7 @@ TEST(Config, InvalidUtf8IsRefused) {
 }
 
 TEST(Config, PathsAreRelativeToTheFile) {
-  const TemporaryFolder folder;
+  const test::ScratchFolder folder;
   std::filesystem::create_directory(folder.path() / "sub");
   const auto file = folder.write(
       "sub/first.toml", model + "[data]\nfile = \"../a/b.npy\"\nparts = [\"c\", \"/d\"]\n");

@@ -17,6 +17,7 @@
 
 #include "core/error.hpp"
 #include "core/progress/event_log.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold {
 namespace {
@@ -201,13 +202,6 @@ TEST(Progress, RedrawsOneLineOfATerminalAndClearsIt) {
 
 class EventLogTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "mf-events-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::vector<nlohmann::json> lines() const {
     std::ifstream file(folder_ / "log.jsonl");
     std::vector<nlohmann::json> all;
@@ -215,7 +209,7 @@ class EventLogTest : public testing::Test {
     return all;
   }
 
-  std::filesystem::path folder_;
+  const test::ScratchFolder folder_;
 };
 
 TEST_F(EventLogTest, WritesOneObjectALine) {

@@ -23,6 +23,7 @@
 #include "core/record/layout_json.hpp"
 #include "core/record/record_file.hpp"
 #include "core/record/sample_log.hpp"
+#include "tests/scratch_folder.hpp"
 
 /// HDF5 leaks the parts of a file that it could not close; the leak checker must not mind.
 // NOLINTNEXTLINE(bugprone-reserved-identifier)
@@ -123,7 +124,13 @@ Contents read_all(const fs::path& log) {
 class Netcdf {
  public:
   explicit Netcdf(const fs::path& file) { check(nc_open(file.c_str(), NC_NOWRITE, &id_)); }
-  ~Netcdf() { nc_close(id_); }
+  /// A group of an open file.
+  Netcdf(const Netcdf& file, const std::string& group) : owns_(false) {
+    check(nc_inq_grp_ncid(file.id_, group.c_str(), &id_));
+  }
+  ~Netcdf() {
+    if (owns_) nc_close(id_);
+  }
   Netcdf(const Netcdf&) = delete;
   Netcdf& operator=(const Netcdf&) = delete;
 
@@ -186,20 +193,15 @@ class Netcdf {
  private:
   static void check(int status) { ASSERT_EQ(status, NC_NOERR) << nc_strerror(status); }
   int id_ = -1;
+  bool owns_ = true;
 };
 
 class RecordTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "mf-record-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    log_ = folder_ / "samples.log";
-    record_ = folder_ / "record.nc";
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  fs::path folder_, log_, record_;
+  const test::ScratchFolder scratch_;
+  const fs::path folder_ = scratch_.path();
+  const fs::path log_ = folder_ / "samples.log";
+  const fs::path record_ = folder_ / "record.nc";
 };
 using SampleLogTest = RecordTest;
 
@@ -299,6 +301,25 @@ void fill_small(SampleLog& log) {
                                     {2, MemberStatus::diverged, 10, "non-finite train loss"},
                                     {5, MemberStatus::finished, 1000, "steps"}});
   log.append(Attributes{{"wall_time", 1.5}, {"trajectory_version", std::int64_t{3}}});
+}
+
+/// Runs a script of this folder on a record; skips the test where Python has not what it needs.
+void check_in_python(const std::string& name, const fs::path& record) {
+  const fs::path script = fs::path(MANYFOLD_SOURCE_DIR) / "tests/core" / name;
+  ASSERT_TRUE(fs::exists(script)) << script;
+  const std::string command =
+      "/usr/bin/python3 '" + script.string() + "' '" + record.string() + "' 2>&1";
+  std::FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string said(100'000, '\0');
+  said.resize(std::fread(said.data(), 1, said.size(), pipe));
+  const int status = pclose(pipe);
+  ASSERT_TRUE(WIFEXITED(status)) << said;
+  if (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)
+    GTEST_SKIP() << "NOT CHECKED: records in xarray (packages python3-xarray, python3-netcdf4): "
+                 << said;
+  EXPECT_EQ(WEXITSTATUS(status), 0) << said;
+  EXPECT_NE(said.find("all as expected"), std::string::npos) << said;
 }
 
 // ---- layout
@@ -805,27 +826,137 @@ TEST_F(SampleLogTest, ExceptionsOfTheVisitorPassThrough) {
 
 // ---- record
 
+/// Two families: W_1 of 2x3 for members 1 and 4, of 1x2 for member 3; members 0, 2, 5 in neither.
+RecordLayout grouped_layout() {
+  RecordLayout layout;
+  layout.members = 6;
+  layout.cadences = {{.name = "", .steps = {0, 10}}, {.name = "slow", .steps = {0, 5, 9}}};
+  layout.variables = {{.name = "loss", .cadence = 0},
+                      {.name = "W_1",
+                       .cadence = 1,
+                       .extents = {{.name = "W_1_row", .size = 2}, {.name = "W_1_col", .size = 3}},
+                       .long_name = "parameters W_1",
+                       .comment = "of the first family",
+                       .group = 0},
+                      {.name = "W_1",
+                       .cadence = 1,
+                       .extents = {{.name = "W_1_row", .size = 1}, {.name = "W_1_col", .size = 2}},
+                       .long_name = "parameters W_1",
+                       .group = 1},
+                      {.name = "norm", .group = 1}};
+  layout.groups = {{.name = "family_0", .long_name = "deep_linear 2x3", .members = {1, 4}},
+                   {.name = "family_1", .long_name = "deep_linear 1x2", .members = {3}}};
+  return layout;
+}
+
+void fill_grouped(SampleLog& log) {
+  const Integers all{0, 1, 2, 3, 4, 5}, first{4, 1}, four{4}, second{3}, none{};
+  const Integers shape_0{2, 3}, shape_1{1, 2};
+  log.append(SampleBlock{0, 0, all, none, Numbers{0, 1, 2, 3, 4, 5}});
+  log.append(
+      SampleBlock{1, 0, first, shape_0, Numbers{40, 41, 42, 43, 44, 45, 10, 11, 12, 13, 14, 15}});
+  log.append(SampleBlock{1, 2, four, shape_0, Numbers{50, 51, 52, 53, 54, 55}});
+  log.append(SampleBlock{2, 1, second, shape_1, Numbers{30, 31}});
+  log.append(SampleBlock{3, 0, second, none, Numbers{7}});
+}
+
+TEST_F(RecordTest, GroupsHoldTheirMembersAlone) {
+  {
+    SampleLog log = SampleLog::create(log_, grouped_layout());
+    fill_grouped(log);
+    // A member of another family, and a shape of another.
+    const Integers other{3}, one{1}, shape_0{2, 3};
+    EXPECT_THROW(log.append(SampleBlock{1, 0, other, shape_0, Numbers(6)}), std::invalid_argument);
+    EXPECT_THROW(log.append(SampleBlock{2, 0, one, Integers{1, 2}, Numbers(2)}),
+                 std::invalid_argument);
+  }
+  for (const std::int64_t slab : {8, 64, 1 << 20}) {
+    write_record(log_, record_, slab);
+    const Netcdf file(record_);
+    EXPECT_EQ(file.shape("loss"), (Integers{6, 2}));
+    EXPECT_FALSE(file.has_variable("W_1"));
+    const Netcdf first(file, "family_0");
+    EXPECT_EQ(first.integers("member"), (Integers{1, 4}));
+    EXPECT_EQ(first.integers("step_slow"), (Integers{0, 5, 9}));
+    EXPECT_FALSE(first.has_variable("step")) << "no variable of it has that cadence";
+    EXPECT_EQ(first.shape("W_1"), (Integers{2, 3, 2, 3}));
+    Numbers expected(36, nan);
+    for (std::size_t i = 0; i < 6; ++i) {
+      expected[i] = 10 + static_cast<double>(i);
+      expected[18 + i] = 40 + static_cast<double>(i);
+      expected[30 + i] = 50 + static_cast<double>(i);
+    }
+    EXPECT_TRUE(same_bits(first.numbers("W_1"), expected));
+    const Netcdf second(file, "family_1");
+    EXPECT_EQ(second.integers("member"), (Integers{3}));
+    EXPECT_EQ(second.shape("W_1"), (Integers{1, 3, 1, 2}));
+    EXPECT_TRUE(same_bits(second.numbers("W_1"), Numbers{nan, nan, 30, 31, nan, nan}));
+    EXPECT_EQ(second.numbers("norm"), Numbers{7});
+  }
+}
+
+TEST_F(RecordTest, GroupsOpenInXarray) {
+  {
+    SampleLog log = SampleLog::create(log_, grouped_layout());
+    fill_grouped(log);
+  }
+  write_record(log_, record_, 64);
+  check_in_python("record_groups_check.py", record_);
+}
+
+TEST(RecordLayout, RefusesGroupsThatNoRecordCanHold) {
+  const auto refused = [](auto change) {
+    RecordLayout layout = grouped_layout();
+    change(layout);
+    EXPECT_THROW(layout.check(), std::invalid_argument);
+  };
+  EXPECT_NO_THROW(grouped_layout().check());
+  refused([](RecordLayout& l) { l.groups[1].name = "family_0"; });
+  refused([](RecordLayout& l) { l.groups[1].name = "loss"; });
+  refused([](RecordLayout& l) { l.groups[1].name = "a b"; });
+  refused([](RecordLayout& l) { l.groups[0].members = {4, 1}; });
+  refused([](RecordLayout& l) { l.groups[0].members = {1, 6}; });
+  refused([](RecordLayout& l) { l.groups[0].members = {-1, 1}; });
+  refused([](RecordLayout& l) { l.groups[0].members = {}; });
+  refused([](RecordLayout& l) { l.variables[1].group = 2; });
+  refused([](RecordLayout& l) { l.variables[1].group = -2; });
+  refused([](RecordLayout& l) { l.variables[3].name = "W_1"; });
+  refused([](RecordLayout& l) { l.variables[3].name = "W_1_row"; });
+  refused([](RecordLayout& l) { l.variables[3].name = "member"; });
+  refused([](RecordLayout& l) { l.variables[3].name = "sample_slow"; });
+  refused([](RecordLayout& l) { l.variables[3].type = StoredType::text; });
+}
+
+TEST(RecordLayout, GroupsComeBackFromJsonAndAreCounted) {
+  const RecordLayout layout = grouped_layout();
+  const RecordLayout back = layout_from_json(layout_to_json(layout));
+  ASSERT_EQ(back.groups.size(), 2U);
+  for (std::size_t g = 0; g < 2; ++g) {
+    EXPECT_EQ(back.groups[g].name, layout.groups[g].name);
+    EXPECT_EQ(back.groups[g].long_name, layout.groups[g].long_name);
+    EXPECT_EQ(back.groups[g].members, layout.groups[g].members);
+  }
+  for (std::size_t v = 0; v < 4; ++v) EXPECT_EQ(back.variables[v].group, layout.variables[v].group);
+  RecordLayout without = layout;
+  without.variables.resize(1);
+  without.groups.clear();
+  // Two members of 3 samples of 2x3, one of 3 samples of 1x2, one number, three member labels.
+  EXPECT_EQ(layout.bytes() - without.bytes(), 8 * (2 * 3 * 6 + 3 * 2 + 1 + 3));
+  // A log from before there were groups.
+  std::string older = layout_to_json(without);
+  const std::string groups = "\"groups\":[],";
+  ASSERT_NE(older.find(groups), std::string::npos);
+  older.erase(older.find(groups), groups.size());
+  EXPECT_TRUE(layout_from_json(older).groups.empty());
+}
+
 TEST_F(RecordTest, OpensInXarray) {
   {
     SampleLog log = SampleLog::create(log_, small_layout());
     fill_small(log);
   }
   write_record(log_, record_);
-  const fs::path script = fs::path(MANYFOLD_SOURCE_DIR) / "tests/core/record_check.py";
-  ASSERT_TRUE(fs::exists(script)) << script;
-  const std::string command =
-      "/usr/bin/python3 '" + script.string() + "' '" + record_.string() + "' 2>&1";
-  std::FILE* pipe = popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::string said(100'000, '\0');
-  said.resize(std::fread(said.data(), 1, said.size(), pipe));
-  const int status = pclose(pipe);
-  ASSERT_TRUE(WIFEXITED(status)) << said;
-  if (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)
-    GTEST_SKIP() << "NOT CHECKED: records in xarray (packages python3-xarray, python3-netcdf4): "
-                 << said;
-  EXPECT_EQ(WEXITSTATUS(status), 0) << said;
-  EXPECT_NE(said.find("all as expected"), std::string::npos) << said;
+  check_in_python("record_check.py", record_);
 }
 
 TEST_F(RecordTest, HoldsWhatTheLogHolds) {

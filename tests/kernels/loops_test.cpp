@@ -155,7 +155,7 @@ TEST(Loops, EverySetFindsSingularValues) {
         }
       }
       std::vector<double> values(at(n));
-      EXPECT_GE(loops->jacobi(n, n, columns, values.data(), 30), 0);
+      EXPECT_GE(loops->jacobi(n, n, columns, values.data(), nullptr, 30), 0);
       for (std::int64_t i = 0; i < n; ++i) {
         EXPECT_NEAR(values[at(i)], 1 / static_cast<double>(i + 1),
                     8 * static_cast<double>(n) * epsilon<double>());

@@ -27,8 +27,8 @@ class SumOfSquares : public DeviceTest {
   void check_sizes() {
     std::mt19937_64 random(test_seed());
     for (const std::int64_t count : {0, 1, 2, 7, 31, 32, 33, 64, 127, 400, 1000, 4099}) {
-      const std::int64_t slots = 3;
       const std::int64_t stride = count + 5;
+      const std::int64_t slots = enough_slots(3, stride);
       const auto host = random_vector<T>(slots * stride, random);
       const auto out = compute(executor(), host, slots, count, stride, 2);
       for (std::int64_t s = 0; s < slots; ++s) {
@@ -40,9 +40,9 @@ class SumOfSquares : public DeviceTest {
         const double expected = static_cast<double>(sum);
         const double value = out[static_cast<std::size_t>(2 * s)];
         // In double precision whatever T: n additions and n products, each within eps / 2.
-        EXPECT_NEAR(value, expected, static_cast<double>(count) * epsilon<double>() * expected)
-            << count;
-        EXPECT_TRUE(std::isnan(out[static_cast<std::size_t>(2 * s + 1)])) << "wrote between slots";
+        ASSERT_NEAR(value, expected, static_cast<double>(count) * epsilon<double>() * expected)
+            << count << ", slot " << s;
+        ASSERT_TRUE(std::isnan(out[static_cast<std::size_t>(2 * s + 1)])) << "wrote between slots";
       }
     }
   }

@@ -34,6 +34,42 @@ TEST_P(Watch, ExtremesPassOverNan) {
   }
 }
 
+/// Both against the contract, element by element, with NaN among values and extremes.
+TEST_P(Watch, MatchesTheContractWhereSlotsFillTheChip) {
+  std::mt19937_64 random(test_seed());
+  const std::int64_t count = 3;
+  const std::int64_t slots = enough_slots(67, count);
+  auto values = random_vector<double>(slots * 4, random);
+  auto extremes = random_vector<double>(slots * 5, random);
+  for (double& x : values) x = random() % 7 == 0 ? nan : x;
+  for (double& x : extremes) x = random() % 7 == 0 ? nan : x;
+  std::vector<std::int64_t> steps;
+  for (std::int64_t s = 0; s < slots; ++s) steps.push_back(3 * s + 1);
+  const auto device_values = to_device(executor(), values);
+  const auto device_extremes = to_device(executor(), extremes);
+  const auto device_first = to_device(executor(), extremes);
+  const auto device_steps = to_device(executor(), steps);
+  running_extreme(executor(),
+                  {slots, count, device_values.data(), 4, device_extremes.data(), 5, true});
+  first_crossing(executor(), {slots, device_values.data(), 4, 0.25, true, device_steps.data(),
+                              device_first.data(), 5});
+  auto largest = extremes;
+  auto first = extremes;
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double value = values[static_cast<std::size_t>(4 * s + i)];
+      double& extreme = largest[static_cast<std::size_t>(5 * s + i)];
+      if (!std::isnan(value) && !(extreme >= value)) extreme = value;
+    }
+    double& crossing = first[static_cast<std::size_t>(5 * s)];
+    if (std::isnan(crossing) && values[static_cast<std::size_t>(4 * s)] < 0.25) {
+      crossing = static_cast<double>(steps[static_cast<std::size_t>(s)]);
+    }
+  }
+  EXPECT_TRUE(bits(device_extremes.download()) == bits(largest));
+  EXPECT_TRUE(bits(device_first.download()) == bits(first));
+}
+
 TEST_P(Watch, ExtremesRejectOverlappingSlots) {
   const Buffer<double> memory(executor(), 20);
   EXPECT_THROW(running_extreme(executor(), {2, 4, memory.data(), 4, memory.data() + 8, 3, true}),
@@ -47,7 +83,8 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto first = to_device(executor(), start);
     const auto call = [&](const std::vector<double>& host) {
       const auto values = to_device(executor(), host);
-      first_crossing(executor(), {5, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
+      first_crossing(executor(),
+                     {5, 1, values.data(), 1, 1.5, below, steps.data(), first.data(), 2});
       executor().synchronize();
     };
     const double side = below ? -1 : 1;
@@ -59,9 +96,36 @@ TEST_P(Watch, CrossingsKeepTheFirstStep) {
     const auto later = to_device(executor(), std::vector<std::int64_t>{11, 21, 31, 41, 51});
     const auto values = to_device(
         executor(), std::vector<double>{1.5 + side, 1.5 + side, 1.5 + side, side * infinity, 1.5});
-    first_crossing(executor(), {5, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
+    first_crossing(executor(), {5, 1, values.data(), 1, 1.5, below, later.data(), first.data(), 2});
     EXPECT_EQ(first.download(), (std::vector<double>{10, -7, 21, -7, 31, -7, 41, -7, 3, -7}));
   }
+}
+
+TEST_P(Watch, CrossingsOfSeveralValuesAreTheirOwn) {
+  // (slot, 3) in rows of 4 and 5.
+  const auto steps = to_device(executor(), std::vector<std::int64_t>{10, 20});
+  const auto values = to_device(executor(), std::vector<double>{1, 5, nan, 9, 7, 7, 0, 9});
+  const auto first =
+      to_device(executor(), std::vector<double>{nan, nan, nan, -7, -7, 3, nan, nan, -7, -7});
+  first_crossing(executor(), {.slots = 2,
+                              .count = 3,
+                              .values = values.data(),
+                              .values_stride = 4,
+                              .threshold = 4,
+                              .below = false,
+                              .step = steps.data(),
+                              .first = first.data(),
+                              .first_stride = 5});
+  EXPECT_EQ(bits(first.download()),
+            bits(std::vector<double>{nan, 10, nan, -7, -7, 3, 20, nan, -7, -7}));
+  EXPECT_THROW(first_crossing(executor(), {.slots = 2,
+                                           .count = 3,
+                                           .values = values.data(),
+                                           .values_stride = 4,
+                                           .step = steps.data(),
+                                           .first = first.data(),
+                                           .first_stride = 2}),
+               std::invalid_argument);
 }
 
 MANYFOLD_ON_EVERY_DEVICE(Watch);

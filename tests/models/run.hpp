@@ -20,6 +20,7 @@
 #include "kernels/backends.hpp"
 #include "models/training/plan.hpp"
 #include "models/training/trainer.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold::testing {
 
@@ -41,25 +42,6 @@ inline std::unique_ptr<Executor> executor_on(const std::string& device, int thre
                                              std::size_t memory = std::size_t{1} << 30) {
   return kernels::make_executor({device, threads, memory});
 }
-
-/// A folder that goes when the test does.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "manyfold_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A log in memory.
 struct Results {
@@ -91,7 +73,7 @@ struct Results {
 
 inline Results run(const std::string& toml, Executor& executor,
                    const std::vector<std::string>& overrides = {}, bool stop_at_once = false) {
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   Results results;
   const Experiment experiment = Experiment::parse(toml, "test.toml", overrides, experiment_spec());
   results.plan = make_plan(experiment, executor.device());

@@ -1,4 +1,4 @@
-"""`manyfold bench` at several ensemble sizes, then the peers (apps/bench/peers) on the same device in the same session, with
+"""`manyfold bench` at several ensemble sizes, the pauses between replays of graphs, then the peers (apps/bench/peers) on the same device in the same session, with
 this Python's PyTorch and JAX. Every row keeps the command that made it."""
 
 from __future__ import annotations
@@ -32,6 +32,26 @@ def bench(session, members, more=()):
     for row in document["rows"]:
         row["command"] = f"manyfold bench --device {session.device} --members {members} --json {' '.join(more)}".strip()
     return document["rows"], None
+
+
+def gaps(session):
+    """What `run --profile` says of the device's pauses between replays; or None and why not."""
+    small = ["--set", 'sweep."seed"={range=[0,1]}', "--set", "stop.steps=60"] if session.dry_run else ["--set", "stop.steps=20000"]
+    done = session.manyfold("run", session.root / "apps" / "gpu_check" / "experiments" / "completion.toml", "--device", session.device,
+                            "--out", session.scratch / "gaps", "--overwrite", "--quiet", "--json", "--profile", *small)
+    if not done.ok:
+        return None, f"gaps between replays: {done.why()}"
+    return read_gaps(done.output, done.command)
+
+
+def read_gaps(output, command):
+    try:
+        found = json.loads(next(line for line in output.splitlines() if line.startswith("{")))["profile"]["gaps"]
+    except (StopIteration, ValueError, KeyError):
+        return None, "gaps between replays: no profile came"
+    if not found or not found["measured"]:
+        return None, "gaps between replays: none was measured"
+    return {**found, "command": command}, None
 
 
 def peers(session):
@@ -97,12 +117,18 @@ def run(session):
         rows += more
         if problem:
             problems.append(problem)
+    pauses, problem = gaps(session)
+    if problem:
+        problems.append(problem)
     document, why_not = peers(session)
     if document:
         share_of_product(rows, document["floors"])
     lines = [f"{row['name']} {row['precision']}, {row['members']} members: {row['value']:.4g} {row['unit']}"
              + (f", {row['share_of_peak']:.0%} of {row['peak']:.4g} {row['peak_unit']}" if row["peak"] else "") for row in rows]
-    result = {"rows": rows, "lines": lines}
+    if pauses:
+        lines.append(f"between replays {pauses['mean'] * 1e6:.2f} us, at most {pauses['largest'] * 1e6:.1f} us: {pauses['share']:.2%} of steps and probes "
+                     f"({pauses['measured']} of {pauses['gaps']} gaps measured)")
+    result = {"rows": rows, "lines": lines, "gaps": pauses}
     if document:
         result["peers"] = {key: document[key] for key in ("command", "host", "floors", "skipped", "failed", "complete") if key in document}
         result["peers"]["rows"] = document["rows"]

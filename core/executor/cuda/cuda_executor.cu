@@ -1,6 +1,8 @@
 // The CUDA executor. Work goes to one stream; copies out go to a second one behind events, so that
 // stepping never waits for them. `record` captures the first stream into a graph.
+#include <algorithm>
 #include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -10,37 +12,11 @@
 
 #include "core/executor/cuda/check.cuh"
 #include "core/executor/cuda/cuda_executor.cuh"
+#include "core/executor/cuda/gap_meter.cuh"
+#include "core/executor/cuda/handles.cuh"
 
 namespace manyfold {
 namespace {
-
-class Stream {
- public:
-  Stream() {
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { complain(cudaStreamDestroy(stream_), "destroying a stream"); }
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class Event {
- public:
-  explicit Event(unsigned flags = cudaEventDisableTiming) {
-    check(cudaEventCreateWithFlags(&event_, flags), "creating an event");
-  }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { complain(cudaEventDestroy(event_), "destroying an event"); }
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 class DeviceMemory {
  public:
@@ -80,18 +56,15 @@ class Cublas {
 
 class CudaProgram : public Program {
  public:
-  explicit CudaProgram(cudaGraph_t graph) {
-    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
-    complain(cudaGraphDestroy(graph), "destroying a graph");
-    check(status, "instantiating a graph");
-  }
-  CudaProgram(const CudaProgram&) = delete;
-  CudaProgram& operator=(const CudaProgram&) = delete;
-  ~CudaProgram() override { complain(cudaGraphExecDestroy(executable_), "destroying a graph"); }
-  cudaGraphExec_t get() const { return executable_; }
+  /// `meter` nullptr: replays are not measured.
+  CudaProgram(cudaGraph_t graph, const GapMeter* meter)
+      : executable_(graph), timed_(meter != nullptr ? meter->timed(graph) : nullptr) {}
+  cudaGraphExec_t get() const { return executable_.get(); }
+  const TimedGraph* timed() const { return timed_.get(); }
 
  private:
-  cudaGraphExec_t executable_ = nullptr;
+  GraphExecutable executable_;
+  std::unique_ptr<TimedGraph> timed_;
 };
 
 class CudaExecutorImpl final : public CudaExecutor {
@@ -172,12 +145,14 @@ class CudaExecutorImpl final : public CudaExecutor {
 
   void copy_in(void* device, const void* host, std::size_t bytes) override {
     refuse_while_recording("copy_in");
+    if (meter_) meter_->interrupt();
     check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, work_.get()), "copying in");
     // A pageable source may be reused at once, a pinned one only now.
     check(cudaStreamSynchronize(work_.get()), "copying in");
   }
   void copy_out(void* host, const void* device, std::size_t bytes) override {
     refuse_while_recording("copy_out");
+    if (meter_) meter_->interrupt();
     check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, work_.get()), "copying out");
     check(cudaStreamSynchronize(work_.get()), "copying out");
   }
@@ -188,6 +163,7 @@ class CudaExecutorImpl final : public CudaExecutor {
   }
   void clear(void* device, std::size_t bytes) override {
     refuse_while_recording("clear");
+    if (meter_) meter_->interrupt();
     check(cudaMemsetAsync(device, 0, bytes, work_.get()), "clearing device memory");
   }
 
@@ -235,18 +211,29 @@ class CudaExecutorImpl final : public CudaExecutor {
     }
     recording_ = false;
     check(cudaStreamEndCapture(work_.get(), &graph), "ending a capture");
-    return std::make_unique<CudaProgram>(graph);
+    const Graph captured(graph);
+    return std::make_unique<CudaProgram>(captured.get(), meter_.get());
   }
 
   void run(std::span<const Burst> bursts) override {
     refuse_while_recording("run");
+    std::int64_t left = 0;
+    for (const Burst& burst : bursts) left += std::max<std::int64_t>(burst.repeats, 0);
     for (const Burst& burst : bursts) {
       const auto& program = static_cast<const CudaProgram&>(*burst.program);
       for (std::int64_t i = 0; i < burst.repeats; ++i) {
-        check(cudaGraphLaunch(program.get(), work_.get()), "launching a graph");
+        --left;
+        if (meter_) {
+          meter_->launch(program.get(), program.timed(), work_.get(), left == 0);
+        } else {
+          check(cudaGraphLaunch(program.get(), work_.get()), "launching a graph");
+        }
       }
     }
   }
+
+  void measure_gaps(std::int64_t every) override { meter_ = std::make_unique<GapMeter>(every); }
+  ReplayGaps gaps() override { return meter_ ? meter_->result() : ReplayGaps{}; }
 
   Moment moment() override {
     const std::uint64_t number = next_moment_++;
@@ -268,6 +255,7 @@ class CudaExecutorImpl final : public CudaExecutor {
   void pop_range() noexcept override { nvtxRangePop(); }
 
   void synchronize() override {
+    if (meter_) meter_->interrupt();
     check(cudaStreamSynchronize(work_.get()), "waiting for the device");
     check(cudaStreamSynchronize(copies_.get()), "waiting for copies");
   }
@@ -305,6 +293,7 @@ class CudaExecutorImpl final : public CudaExecutor {
   Stream work_;
   Stream copies_;
   std::unique_ptr<Cublas> cublas_;
+  std::unique_ptr<GapMeter> meter_;  ///< where gaps are measured
   std::vector<Staging> stagings_{8};
   std::uint64_t next_ticket_ = 1;
   std::array<std::unique_ptr<Event>, 64> moments_;

@@ -97,7 +97,8 @@ MF_LOOP bool longer(const JacobiColumn& x, const JacobiColumn& y) {
   return x.norm2 * ratio > y.norm2 / ratio;
 }
 
-int32_t jacobi(int64_t m, int64_t n, double* columns, double* values, int32_t max_sweeps) {
+int32_t jacobi(int64_t m, int64_t n, double* columns, double* values, double* direction,
+               int32_t max_sweeps) {
   const int64_t length = jacobi_stride(m);
   const double tolerance = jacobi_tolerance(static_cast<double>(m));
   JacobiColumn column[jacobi_max_columns];
@@ -134,6 +135,14 @@ int32_t jacobi(int64_t m, int64_t n, double* columns, double* values, int32_t ma
         if (x.norm2 > 1e60) normalize(x, length);
       }
     }
+  }
+  if (direction != nullptr) {
+    int64_t longest = 0;
+    for (int64_t j = 1; j < n; ++j) {
+      if (longer(column[j], column[longest])) longest = j;
+    }
+    const double norm = sqrt(column[longest].norm2);
+    for (int64_t i = 0; i < m; ++i) direction[i] = column[longest].data[i] / norm;
   }
   for (int64_t j = 0; j < n; ++j) {
     const double value = scale_by_power(sqrt(column[j].norm2), column[j].exponent);

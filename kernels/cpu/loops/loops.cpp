@@ -6,6 +6,7 @@
 #include "kernels/cpu/loops/gemm.hpp"
 #include "kernels/cpu/loops/jacobi.hpp"
 #include "kernels/cpu/loops/reductions.hpp"
+#include "kernels/cpu/loops/updates.hpp"
 
 #define MF_ISA_NAME_OF(isa) #isa
 #define MF_ISA_NAME(isa) MF_ISA_NAME_OF(isa)
@@ -15,9 +16,11 @@ namespace manyfold::kernels::cpu::MF_ISA {
 const Loops loops = {
     MF_ISA_NAME(MF_ISA),
     {gemm_scratch<float>, gemm<float>, residual<float>, sum_of_squares<float>, descend<float>,
-     fma_rounds<float>, fma_flops_per_round<float>},
+     heavy_ball<float>, adam<float>, sign_descend<float>, fma_rounds<float>,
+     fma_flops_per_round<float>},
     {gemm_scratch<double>, gemm<double>, residual<double>, sum_of_squares<double>, descend<double>,
-     fma_rounds<double>, fma_flops_per_round<double>},
+     heavy_ball<double>, adam<double>, sign_descend<double>, fma_rounds<double>,
+     fma_flops_per_round<double>},
     jacobi_stride,
     jacobi,
 };

@@ -1,4 +1,4 @@
-// Loops over the elements of one slot: sums of squares, residuals, the update of gradient descent.
+// Loops over the elements of one slot that sum: sums of squares, residuals.
 //
 // Sums add up in 4 vectors of doubles: element i goes to lane i mod (4 width), and lanes are joined
 // in a fixed tree, so that the order depends on the number of elements alone.
@@ -182,30 +182,6 @@ double residual(const ResidualSlot<T>& slot) {
     }
   }
   return 0;
-}
-
-MF_LOOP float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-MF_LOOP double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
-
-template <class T>
-void descend(T* params, const T* grad, T step, int64_t count) {
-  int64_t i = 0;
-#if defined(__FMA__)
-  const Vector<T> minus_step = broadcast(-step);
-  constexpr int w = width<T>;
-  for (; i + 2 * w <= count; i += 2 * w) {
-    const Vector<T> first = fma(minus_step, load(grad + i), load(params + i));
-    const Vector<T> second = fma(minus_step, load(grad + i + w), load(params + i + w));
-    store(params + i, first);
-    store(params + i + w, second);
-  }
-  for (; i < count; i += w) {
-    const auto rest = First<T>::of(count - i < w ? count - i : w);
-    store(params + i, fma(minus_step, load(grad + i, rest), load(params + i, rest)), rest);
-  }
-#else
-  for (; i < count; ++i) params[i] = fused(-step, grad[i], params[i]);
-#endif
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Vectors of the instruction set that this file is being compiled for (see kernels/cpu/loops.hpp):
-// GCC's vector types for arithmetic, and the few things those lack: fused multiply-add and loads
-// and stores of the first elements only.
+// GCC's vector types for arithmetic, and the few things those lack: fused multiply-add, square
+// roots, and loads and stores of the first elements only.
 #pragma once
 
 #include <stdint.h>
@@ -70,6 +70,9 @@ MF_LOOP Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
   return _mm512_fmadd_ps(a, b, c);
 }
 
+MF_LOOP Vector<double> square_root(Vector<double> x) { return _mm512_sqrt_pd(x); }
+MF_LOOP Vector<float> square_root(Vector<float> x) { return _mm512_sqrt_ps(x); }
+
 /// The first `count` elements, 0 <= count <= width.
 template <class T>
 struct First;
@@ -130,6 +133,8 @@ MF_LOOP Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c)
 MF_LOOP Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
   return _mm256_fmadd_ps(a, b, c);
 }
+MF_LOOP Vector<double> square_root(Vector<double> x) { return _mm256_sqrt_pd(x); }
+MF_LOOP Vector<float> square_root(Vector<float> x) { return _mm256_sqrt_ps(x); }
 
 template <class T>
 struct First {

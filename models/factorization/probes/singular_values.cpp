@@ -1,44 +1,65 @@
-// Singular values of the end-to-end matrix.
+// Singular values of the end-to-end matrix and of the layers.
 #include <algorithm>
 
-#include "kernels/combine.hpp"
 #include "models/factorization/probes.hpp"
 
 namespace manyfold::factorization {
 namespace {
 
-std::int64_t count_of(const Settings& settings, const Shape& shape) {
-  return settings.has("probes.singular_values.count")
-             ? settings.integer("probes.singular_values.count")
-             : std::min(shape.rows(), shape.cols());
+KeySpec count_key() {
+  return {.path = "count",
+          .type = Type::integer,
+          .doc = "How many of the largest singular values, or how many directions; by default all.",
+          .min = 1,
+          .sweepable = false};
+}
+
+std::int64_t count_of(const ProbeSettings& probe, std::int64_t all) {
+  return probe.has("count") ? probe.integer("count") : all;
 }
 
 template <class T>
 class SingularValues final : public Observer<T> {
  public:
   explicit SingularValues(const ObserverContext& context)
-      : count_(count_of(context.example, context.shape)) {}
+      : count_(count_of(context.probe, rank_limit(context.shape()))) {}
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
-    kernels::combine(scene.executor(), {.slots = scene.slots(),
-                                        .count = count_,
-                                        .numerator = scene.singular_values(),
-                                        .numerator_stride = scene.rank_limit(),
-                                        .out = out,
-                                        .out_stride = stride});
+    scene.copy(count_, scene.singular_values(), scene.rank_limit(), out, stride);
   }
 
  private:
   std::int64_t count_;
 };
 
-void validate(const Settings& settings, const Shape& shape) {
-  const char* key = "probes.singular_values.count";
-  if (!settings.has(key)) return;
-  const std::int64_t most = std::min(shape.rows(), shape.cols());
-  if (settings.integer(key) > most) {
-    settings.reject(key, std::to_string(settings.integer(key)),
-                    "at most min(rows, cols) = " + std::to_string(most));
+template <class T>
+class LayerSingularValues final : public Observer<T> {
+ public:
+  explicit LayerSingularValues(const ObserverContext& context)
+      : count_(count_of(context.probe, layer_rank_limit(context.shape()))) {}
+  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
+    for (std::int64_t h = 1; h <= scene.shape().layers(); ++h) {
+      scene.copy(count_, scene.layer_singular_values(h), scene.layer_spectra_stride(),
+                 out + (h - 1) * count_, stride);
+    }
   }
+
+ private:
+  std::int64_t count_;
+};
+
+void validate_end(const ProbeSettings& probe) {
+  const std::int64_t most = rank_limit(probe.shape);
+  if (count_of(probe, most) <= most) return;
+  probe.reject("count", std::to_string(probe.integer("count")),
+               "at most min(rows, cols) = " + std::to_string(most));
+}
+
+void validate_layers(const ProbeSettings& probe) {
+  const std::int64_t most = layer_rank_limit(probe.shape);
+  if (count_of(probe, most) <= most) return;
+  probe.reject("count", std::to_string(probe.integer("count")),
+               "at most " + std::to_string(most) + ", the largest min(rows, cols) of a layer of " +
+                   probe.shape.text());
 }
 
 const RegisterProbe singular_values({
@@ -47,16 +68,28 @@ const RegisterProbe singular_values({
              .units = "1",
              .long_name = "singular values of the end-to-end matrix",
              .comment = "s_i(W), decreasing",
-             .keys = {{.path = "count",
-                       .type = Type::integer,
-                       .doc = "How many of the largest singular values; by default all.",
-                       .min = 1,
-                       .sweepable = false}}},
-    .extents = [](const Settings& settings,
-                  const Shape& shape) { return std::vector{count_of(settings, shape)}; },
-    .validate = validate,
-    .needs_singular_values = true,
+             .keys = {count_key()}},
+    .extents = [](const ProbeSettings& probe) -> std::vector<std::int64_t> {
+      return {count_of(probe, rank_limit(probe.shape))};
+    },
+    .validate = validate_end,
+    .needs = {.singular_values = true},
     .make = observer_maker<SingularValues>(),
+});
+
+const RegisterProbe layer_singular_values({
+    .kind = {.name = "layer_singular_values",
+             .extents = {"layer", "index"},
+             .units = "1",
+             .long_name = "singular values of each layer",
+             .comment = "s_i(W_h), decreasing; NaN where a layer has fewer",
+             .keys = {count_key()}},
+    .extents = [](const ProbeSettings& probe) -> std::vector<std::int64_t> {
+      return {probe.shape.layers(), count_of(probe, layer_rank_limit(probe.shape))};
+    },
+    .validate = validate_layers,
+    .needs = {.layer_singular_values = true},
+    .make = observer_maker<LayerSingularValues>(),
 });
 
 }  // namespace

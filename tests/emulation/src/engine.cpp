@@ -23,6 +23,11 @@ bool all_reached(const std::vector<PointRef>& points) {
   return std::all_of(points.begin(), points.end(), [](const PointRef& p) { return p->reached; });
 }
 
+void reach(Point& point) {
+  point.reached = true;
+  point.when = std::chrono::steady_clock::now();
+}
+
 std::string describe(const dim3& d) {
   return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
 }
@@ -122,7 +127,7 @@ cudaError_t Runtime::enqueue(CUstream_st& stream, Task task, PointRef* done, Loc
   const cudaError_t error = check_usable(stream);
   if (error != cudaSuccess) return error;
   if (stream.capture) {
-    stream.tips = {add_node(*stream.capture, std::move(task), stream.tips)};
+    stream.tips = {add_node(*stream.capture->graph, std::move(task), stream.tips)};
     return cudaSuccess;
   }
   Operation operation;
@@ -417,6 +422,7 @@ void Runtime::execute_head(CUstream_st& stream, Lock& lock) {
       if (task.kind == Task::Kind::kernel) ++counters_.graph_kernels;
       execute(task, node == run.failing_node ? operation.planted : cudaSuccess, lock);
       if (sticky_ != cudaSuccess) return drop_queues();
+      if (task.kind == Task::Kind::mark) reach(*run.marks.at(node));
       ++run.completed;
       for (const std::size_t next : run.plan->successors[node]) {
         if (--run.missing[next] == 0) run.ready.push_back(next);
@@ -428,14 +434,14 @@ void Runtime::execute_head(CUstream_st& stream, Lock& lock) {
     execute(operation.task, operation.planted, lock);
     if (sticky_ != cudaSuccess) return drop_queues();
   }
-  operation.done->reached = true;
-  operation.done->when = std::chrono::steady_clock::now();
+  reach(*operation.done);
   stream.queue.pop_front();
 }
 
 void Runtime::execute(const Task& task, cudaError_t planted, Lock& lock) {
   switch (task.kind) {
     case Task::Kind::empty:
+    case Task::Kind::mark:
       return;
     case Task::Kind::kernel:
       if (planted != cudaSuccess) {
@@ -501,7 +507,11 @@ void Runtime::close_memory() { memory_.close(); }
 // A broken context executes nothing more; whoever waits learns the error.
 void Runtime::drop_queues() {
   for (CUstream_st* stream : all_streams()) {
-    for (Operation& operation : stream->queue) operation.done->reached = true;
+    for (Operation& operation : stream->queue) {
+      operation.done->reached = true;
+      if (!operation.graph) continue;
+      for (const auto& [node, point] : operation.graph->marks) point->reached = true;
+    }
     stream->queue.clear();
   }
   host_function_done_.notify_all();
@@ -548,15 +558,15 @@ void Runtime::run_some(const std::vector<PointRef>& targets, Lock& lock) {
 
 // ---- Captures
 
-CUgraphNode_st* Runtime::add_node(Capture& capture, Task task,
+CUgraphNode_st* Runtime::add_node(CUgraph_st& graph, Task task,
                                   std::vector<CUgraphNode_st*> dependencies) {
   auto node = std::make_unique<CUgraphNode_st>();
-  node->graph = capture.graph.get();
-  node->index = capture.graph->nodes.size();
+  node->graph = &graph;
+  node->index = graph.nodes.size();
   node->task = std::move(task);
   node->dependencies = std::move(dependencies);
-  capture.graph->nodes.push_back(std::move(node));
-  return capture.graph->nodes.back().get();
+  graph.nodes.push_back(std::move(node));
+  return graph.nodes.back().get();
 }
 
 // Forgets the capture in its streams; events keep it, as "recorded in a capture".

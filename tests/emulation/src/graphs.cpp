@@ -44,20 +44,19 @@ std::shared_ptr<const Plan> make_plan(const CUgraph_st& graph) {
   return plan;
 }
 
-// Launching a graph into a captured stream: its nodes become nodes of the captured graph. (CUDA
-// makes one child node of them.)
-void inline_plan(Runtime& runtime, CUstream_st& stream, const Plan& plan) {
-  Capture& capture = *stream.capture;
-  const std::vector<CUgraphNode_st*> before = stream.tips;
+// The nodes of a graph become nodes of another, behind `before`; gives its last ones. (CUDA makes
+// one child node of them.)
+std::vector<CUgraphNode_st*> inline_plan(Runtime& runtime, CUgraph_st& graph, const Plan& plan,
+                                         const std::vector<CUgraphNode_st*>& before) {
   std::vector<CUgraphNode_st*> nodes;
-  for (const Task& task : plan.tasks) nodes.push_back(runtime.add_node(capture, task, {}));
+  for (const Task& task : plan.tasks) nodes.push_back(runtime.add_node(graph, task, {}));
   std::vector<CUgraphNode_st*> sinks;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (plan.dependencies[i] == 0) nodes[i]->dependencies = before;
     for (const std::size_t next : plan.successors[i]) nodes[next]->dependencies.push_back(nodes[i]);
     if (plan.successors[i].empty()) sinks.push_back(nodes[i]);
   }
-  if (!sinks.empty()) stream.tips = sinks;
+  return sinks.empty() ? before : sinks;
 }
 
 cudaGraphExecUpdateResult compare(const Plan& old_plan, const CUgraph_st& graph,
@@ -100,6 +99,15 @@ void give_list(const std::vector<T>& items, T* list, std::size_t* count) {
   } else {
     *count = items.size();
   }
+}
+
+// Whether the graph exists and the dependencies are nodes of it.
+bool is_fit(const Runtime& runtime, const CUgraph_st* graph, const cudaGraphNode_t* dependencies,
+            std::size_t count) {
+  return owns(runtime.graphs_, graph) && (dependencies != nullptr || count == 0) &&
+         std::all_of(dependencies, dependencies + count, [&](const CUgraphNode_st* node) {
+           return node != nullptr && node->graph == graph;
+         });
 }
 
 }  // namespace
@@ -218,6 +226,66 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
       });
 }
 
+cudaError_t cudaGraphAddEventRecordNode(cudaGraphNode_t* pGraphNode, cudaGraph_t graph,
+                                        const cudaGraphNode_t* pDependencies,
+                                        size_t numDependencies, cudaEvent_t event) {
+  return Runtime::instance().call(
+      During::capture_allowed, [&](Runtime& runtime, Lock&) -> cudaError_t {
+        if (pGraphNode == nullptr || !runtime.is_event(event) ||
+            !is_fit(runtime, graph, pDependencies, numDependencies)) {
+          return cudaErrorInvalidValue;
+        }
+        Task task;
+        task.kind = Task::Kind::mark;
+        task.name = "record";
+        task.event = event;
+        *pGraphNode = runtime.add_node(*graph, std::move(task),
+                                       {pDependencies, pDependencies + numDependencies});
+        return cudaSuccess;
+      });
+}
+
+// The node that is given back stands behind the child's, which are nodes of the graph themselves.
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* pGraphNode, cudaGraph_t graph,
+                                       const cudaGraphNode_t* pDependencies, size_t numDependencies,
+                                       cudaGraph_t childGraph) {
+  return Runtime::instance().call(
+      During::capture_allowed, [&](Runtime& runtime, Lock&) -> cudaError_t {
+        if (pGraphNode == nullptr || graph == childGraph ||
+            !owns(runtime.graphs_, static_cast<const CUgraph_st*>(childGraph)) ||
+            !is_fit(runtime, graph, pDependencies, numDependencies)) {
+          return cudaErrorInvalidValue;
+        }
+        Task join;
+        join.name = "child";
+        *pGraphNode =
+            runtime.add_node(*graph, std::move(join),
+                             inline_plan(runtime, *graph, *make_plan(*childGraph),
+                                         {pDependencies, pDependencies + numDependencies}));
+        return cudaSuccess;
+      });
+}
+
+// As CUDA has it: launches that are queued keep the event they came with.
+cudaError_t cudaGraphExecEventRecordNodeSetEvent(cudaGraphExec_t hGraphExec, cudaGraphNode_t hNode,
+                                                 cudaEvent_t event) {
+  return Runtime::instance().call(
+      During::capture_allowed, [&](Runtime& runtime, Lock&) -> cudaError_t {
+        if (!owns(runtime.executables_, static_cast<const CUgraphExec_st*>(hGraphExec)) ||
+            hNode == nullptr ||
+            !owns(runtime.graphs_, static_cast<const CUgraph_st*>(hNode->graph)) ||
+            hNode->index >= hGraphExec->plan->tasks.size() ||
+            hGraphExec->plan->tasks[hNode->index].kind != Task::Kind::mark ||
+            !runtime.is_event(event)) {
+          return cudaErrorInvalidValue;
+        }
+        auto changed = std::make_shared<Plan>(*hGraphExec->plan);
+        changed->tasks[hNode->index].event = event;
+        hGraphExec->plan = std::move(changed);
+        return cudaSuccess;
+      });
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* pGraphExec, cudaGraph_t graph,
                                  unsigned long long) {
   return Runtime::instance().call(
@@ -290,7 +358,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t handle) {
         const cudaError_t usable = runtime.check_usable(*stream);
         if (usable != cudaSuccess) return usable;
         if (stream->capture) {
-          inline_plan(runtime, *stream, *graphExec->plan);
+          stream->tips =
+              inline_plan(runtime, *stream->capture->graph, *graphExec->plan, stream->tips);
           return cudaSuccess;
         }
         Operation operation;
@@ -300,12 +369,24 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t handle) {
         run.missing = run.plan->dependencies;
         for (std::size_t node = 0; node < run.missing.size(); ++node) {
           if (run.missing[node] == 0) run.ready.push_back(node);
-          if (run.plan->tasks[node].kind != Task::Kind::kernel) continue;
+          const Task& task = run.plan->tasks[node];
+          if (task.kind == Task::Kind::mark) {
+            if (!runtime.is_event(task.event)) return cudaErrorInvalidValue;
+            run.marks[node] = std::make_shared<Point>();
+            run.marks[node]->stream = stream;
+          }
+          if (task.kind != Task::Kind::kernel) continue;
           const cudaError_t planted = runtime.planted_launch_failure();
           if (planted == cudaSuccess) continue;
           if (!is_sticky(planted)) return planted;
           operation.planted = planted;
           run.failing_node = node;
+        }
+        for (const auto& [node, point] : run.marks) {
+          CUevent_st& event = *run.plan->tasks[node].event;
+          event.capture = nullptr;
+          event.tips.clear();
+          event.point = point;
         }
         if (graphExec->last && !graphExec->last->reached) {
           operation.after.push_back(graphExec->last);
@@ -380,6 +461,9 @@ cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* pType)
         break;
       case Task::Kind::host:
         *pType = cudaGraphNodeTypeHost;
+        break;
+      case Task::Kind::mark:
+        *pType = cudaGraphNodeTypeEventRecord;
         break;
       case Task::Kind::kernel:
       case Task::Kind::library:

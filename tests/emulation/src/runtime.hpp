@@ -49,13 +49,14 @@ struct KernelLaunch {
 
 // What an operation of a stream or a node of a graph does.
 struct Task {
-  enum class Kind { empty, kernel, copy, fill, host, library };
+  enum class Kind { empty, kernel, copy, fill, host, library, mark };
   Kind kind = Kind::empty;
   std::string name;
   std::shared_ptr<const KernelLaunch> kernel;
-  std::function<void()> work;  // copy, fill, library: with the device memory accessible
-  std::function<void()> host;  // without it, and without the lock
-  std::size_t bytes = 0;       // of a copy
+  std::function<void()> work;   // copy, fill, library: with the device memory accessible
+  std::function<void()> host;   // without it, and without the lock
+  std::size_t bytes = 0;        // of a copy
+  cudaEvent_t event = nullptr;  // mark: recorded by each launch of its graph
 };
 
 // An executable graph: tasks and, for each, who comes after it.
@@ -69,6 +70,7 @@ struct GraphRun {
   std::shared_ptr<const Plan> plan;
   std::vector<std::size_t> missing;  // dependencies of each node that have not completed
   std::vector<std::size_t> ready;
+  std::map<std::size_t, PointRef> marks;  // by node
   std::size_t completed = 0;
   std::size_t failing_node = ~std::size_t{0};  // planted
 };
@@ -221,7 +223,7 @@ class Runtime {
   void report(const std::string& text);
 
   // ---- Captures
-  CUgraphNode_st* add_node(Capture& capture, Task task, std::vector<CUgraphNode_st*> dependencies);
+  CUgraphNode_st* add_node(CUgraph_st& graph, Task task, std::vector<CUgraphNode_st*> dependencies);
   cudaError_t refuse_during_capture();
   void invalidate(Capture& capture) { capture.invalid = true; }
   cudaError_t check_usable(CUstream_st& stream);

@@ -103,6 +103,51 @@ TEST_F(GraphTest, ForkAndJoin) {
   CUDA_OK(cudaGraphExecDestroy(executable));
 }
 
+/// A graph around another, with an event before and after it, of which each launch brings its own.
+TEST_F(GraphTest, EventNodesMarkEachLaunch) {
+  const DeviceArray<float> left(std::vector<float>(count, 0.0F));
+  const DeviceArray<float> right(std::vector<float>(count, 0.0F));
+  const cudaGraph_t body = capture_fork_and_join(left.data(), right.data(), 1.0F, 2.0F);
+  cudaGraph_t timed = nullptr;
+  CUDA_OK(cudaGraphCreate(&timed, 0));
+  cudaGraphNode_t begin = nullptr;
+  cudaGraphNode_t child = nullptr;
+  cudaGraphNode_t end = nullptr;
+  CUDA_OK(cudaGraphAddEventRecordNode(&begin, timed, nullptr, 0, event_[0]));
+  CUDA_OK(cudaGraphAddChildGraphNode(&child, timed, &begin, 1, body));
+  CUDA_OK(cudaGraphAddEventRecordNode(&end, timed, &child, 1, event_[1]));
+  EXPECT_EQ(cudaGraphAddEventRecordNode(&end, body, &begin, 1, event_[1]), cudaErrorInvalidValue)
+      << "a node of another graph";
+  cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
+  CUDA_OK(cudaGraphNodeGetType(begin, &type));
+  EXPECT_EQ(type, cudaGraphNodeTypeEventRecord);
+  CUDA_OK(cudaGraphDestroy(body));
+  cudaGraphExec_t executable = nullptr;
+  CUDA_OK(cudaGraphInstantiate(&executable, timed));
+  EXPECT_EQ(cudaGraphExecEventRecordNodeSetEvent(executable, child, event_[2]),
+            cudaErrorInvalidValue)
+      << "no event node";
+  emulation::set_eagerness(0);
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    emulation::set_seed(seed);
+    CUDA_OK(cudaGraphExecEventRecordNodeSetEvent(executable, end, event_[1]));
+    CUDA_OK(cudaGraphLaunch(executable, stream_[0]));
+    CUDA_OK(cudaGraphExecEventRecordNodeSetEvent(executable, end, event_[2]));
+    CUDA_OK(cudaGraphLaunch(executable, stream_[0]));
+    float milliseconds = -1;
+    EXPECT_EQ(cudaEventElapsedTime(&milliseconds, event_[1], event_[0]), cudaErrorNotReady);
+    CUDA_OK(cudaEventSynchronize(event_[1]));  // the first launch's: it kept its event
+    EXPECT_EQ(left.get(), std::vector<float>(count, 3.0F));
+    CUDA_OK(cudaEventSynchronize(event_[2]));
+    CUDA_OK(cudaEventElapsedTime(&milliseconds, event_[1], event_[0]));  // end, next begin
+    EXPECT_GE(milliseconds, 0);
+    CUDA_OK(cudaEventElapsedTime(&milliseconds, event_[0], event_[2]));  // the second launch
+    EXPECT_GT(milliseconds, 0);
+  }
+  CUDA_OK(cudaGraphExecDestroy(executable));
+  CUDA_OK(cudaGraphDestroy(timed));
+}
+
 TEST_F(GraphTest, AMissingEdgeIsSeen) {
   const DeviceArray<float> left(std::vector<float>(count, 0.0F));
   const DeviceArray<float> right(std::vector<float>(count, 0.0F));

@@ -320,7 +320,8 @@ std::vector<BadInput> experiments() {
        {{"kind = \"gd\"", "kind = \"langevin\""},
         {"learning_rate = 0.05", "learning_rate = 0.05\n"}},
        {},
-       {"small.toml:18: optimizer.temperature is missing: expected a number >= 0"}},
+       {"small.toml:18: optimizer.temperature is missing where optimizer.kind = \"langevin\": "
+        "expected a number >= 0"}},
       {"TemperatureNegative",
        bad_input,
        {{"kind = \"gd\"", "kind = \"langevin\""},
@@ -357,7 +358,8 @@ std::vector<BadInput> experiments() {
        {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
         {"learning_rate = 0.05", "learning_rate = 0.05\ngrad_threshold = 0.1"}},
        {},
-       {"small.toml:18: optimizer.radius is missing: expected a number > 0"}},
+       {"small.toml:18: optimizer.radius is missing where optimizer.kind = \"perturbed_gd\": "
+        "expected a number > 0"}},
       {"RadiusZero",
        bad_input,
        {{"kind = \"gd\"", "kind = \"perturbed_gd\""},
@@ -466,7 +468,9 @@ std::vector<BadInput> experiments() {
        bad_input,
        {{"[stop]", "[schedule.learning_rate]\nkind = \"cosine\"\nfinal = 0\n[stop]"}},
        {},
-       {"small.toml:22: schedule.learning_rate.steps is missing: expected an integer >= 1"}},
+       {"small.toml:22: schedule.learning_rate.steps is missing where schedule.learning_rate.kind "
+        "= "
+        "\"cosine\": expected an integer >= 1"}},
       {"SchedulePeriodOfNoSteps",
        bad_input,
        {{"[stop]",

@@ -547,7 +547,7 @@ std::vector<BadInput> experiments() {
        bad_input,
        {},
        set({"offshoots.late.at={range=[0, 99999999]}", "stop.steps=99999999"}),
-       {"offshoots.late.at: found offshoots of 4 members each, expected at most 100000000 "
+       {"offshoots.late.at: found 99999999 values times 4 members, expected at most 100000000 "
         "members"}},
 
       // Memory

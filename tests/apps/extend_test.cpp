@@ -259,9 +259,8 @@ TEST_F(ExtendInterruptedTest, AKilledRunIsRunAgainWhereNothingElseIsLeft) {
 
 TEST_F(ExtendInterruptedTest, AnInterruptedWaveOfOffshoots) {
   const auto settings =
-      set({"sweep.seed=[5]", "stop.steps=2000", "offshoots.a.at=[1000, 1500, 900000]",
-           "offshoots.a.steps=900000", "sweep.\"stop.steps\"=[900000]",
-           "offshoots.a.optimizer.learning_rate=0.01"});
+      set({"sweep.seed=[5]", "stop.steps=900000", "offshoots.a.at=[1000, 1500, 900000]",
+           "offshoots.a.steps=900000", "offshoots.a.optimizer.learning_rate=0.01"});
   EXPECT_EQ(interrupt(SIGINT, offshoots, settings).exit_code, 130);
   EXPECT_EQ(record("out").at("status").texts,
             (Names{"finished", "interrupted", "interrupted", "pending"}));

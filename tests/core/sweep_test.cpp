@@ -68,7 +68,7 @@ const Spec& test_spec() {
     s.add({.path = "data.file", .type = Type::text, .is_path = true});
     s.add({.path = "probes.*.every", .type = Type::integer, .default_value = 100, .min = 1});
     s.add({.path = "probes.*.count", .type = Type::integer, .min = 1});
-    s.add({.path = "stop.steps", .type = Type::integer, .default_value = 100, .min = 1});
+    s.add({.path = "stop.steps", .type = Type::integer, .min = 1});
     s.let_offshoots_set({"optimizer", "stop"});
     return s;
   }();
@@ -664,7 +664,7 @@ const Bad bad_sweeps[] = {
     {"[sweep]\nfoo = { bar = { baz = [1] } }",
      {},
      "first.toml:3: sweep.\"foo.bar.baz\": unknown key; known at the top: name, precision, seed, "
-     "problem, init, model, optimizer, data, probes"},
+     "problem, init, model, optimizer, data, probes, stop"},
     {"[sweep]\nmodel = [1]",
      {},
      "first.toml:3: sweep.\"model\": found a table of keys, expected one of its keys: kind, depth, "
@@ -1132,6 +1132,7 @@ seed = { range = [0, 50000] }
 // Offshoots
 
 const std::string with_offshoots = R"(
+stop.steps = 100
 optimizer.learning_rate = 0.5
 [sweep]
 "seed" = [7, 8]
@@ -1170,7 +1171,7 @@ TEST(Offshoots, StandAfterTheProductTableByTableAndStepByStep) {
     EXPECT_EQ(branch->step, step);
     const bool late = m < 24;
     EXPECT_EQ(branch->offshoot, late ? "late" : "rms");
-    EXPECT_EQ(branch->place.text(), late ? "first.toml:7" : "first.toml:11");
+    EXPECT_EQ(branch->place.text(), late ? "first.toml:8" : "first.toml:12");
     // What the offshoot sets holds, swept or not.
     EXPECT_EQ(settings.number("optimizer.learning_rate"), late ? 0.25 : rate_of_parent);
     EXPECT_EQ(settings.integer("stop.steps"), late ? step + 5 : 100);
@@ -1187,8 +1188,8 @@ TEST(Offshoots, CoordinatesHaveTheirValues) {
     swept[key.path] = key;
     order.push_back(key.path);
   }
-  EXPECT_EQ(order, (Texts{"seed", "optimizer.learning_rate", "optimizer.kind", "optimizer.epsilon",
-                          "stop.steps"}));
+  EXPECT_EQ(order, (Texts{"seed", "optimizer.learning_rate", "stop.steps", "optimizer.kind",
+                          "optimizer.epsilon"}));
   for (const auto& [path, key] : swept) {
     for (std::int64_t m = 0; m < experiment.members(); ++m) {
       const std::int32_t index = key.value_of_member[static_cast<std::size_t>(m)];

@@ -14,6 +14,8 @@
 #include "core/executor/cpu_executor.hpp"
 #include "kernels/cpu/table.hpp"
 
+extern "C" void openblas_set_num_threads(int threads);  // no header declares it
+
 namespace manyfold::kernels {
 namespace {
 
@@ -122,6 +124,9 @@ int index_of(std::string_view device, std::string_view kind) {
 }  // namespace
 
 std::unique_ptr<Executor> make_executor(const DeviceRequest& request) {
+  // The host draws problems and starts by products and decompositions, whose bits depend on the
+  // number of threads of the BLAS: one, whatever the device.
+  openblas_set_num_threads(1);
   if (request.threads < 0) {
     throw InputError("threads: " + std::to_string(request.threads) + " is negative");
   }

@@ -31,7 +31,7 @@ class ScratchFolder {
 
   /// Writes a file into the folder; returns its path.
   std::filesystem::path write(const std::string& name, std::string_view text) const {
-    const std::filesystem::path file = path_ / name;
+    std::filesystem::path file = path_ / name;
     std::ofstream(file, std::ios::binary) << text;
     return file;
   }

@@ -37,6 +37,8 @@ Action add_run(CLI::App& program);
 Action add_info(CLI::App& program);
 Action add_bench(CLI::App& program);
 Action add_record(CLI::App& program);
+Action add_replay(CLI::App& program);
+Action add_data(CLI::App& program);
 Action add_reference(CLI::App& program);
 
 /// "1.5 GiB".

@@ -52,6 +52,16 @@ double seconds_per_member_step(Executor& executor, const Experiment& experiment,
   }
 }
 
+/// What states.log comes to if every member ends with a state to go on with.
+double states_bytes(const Experiment& experiment, const Plan& plan) {
+  if (!experiment.base().boolean("record.states")) return 0;
+  double bytes = static_cast<double>(plan.kept_bytes);
+  for (const FamilyPlan& family : plan.families) {
+    bytes += static_cast<double>(family.state_bytes) * static_cast<double>(family.members.size());
+  }
+  return bytes;
+}
+
 int describe_machine(const InfoFlags& flags) {
   const auto statuses = kernels::backend_statuses();
   if (flags.json) {
@@ -90,6 +100,7 @@ int describe_experiment(const InfoFlags& flags) {
                         {"shared_problem", family.shared_problem},
                         {"bytes_per_member", family.footprint.bytes_per_slot},
                         {"bytes", family.bytes()},
+                        {"state_bytes", family.state_bytes},
                         {"flops_per_step", family.footprint.flops_per_step},
                         {"member_steps", family.member_steps},
                         {"path", "batched"}});
@@ -103,6 +114,8 @@ int describe_experiment(const InfoFlags& flags) {
                                       {"peak_bytes", plan.peak_bytes()},
                                       {"memory_budget", device.memory_budget},
                                       {"record_bytes", plan.layout.bytes()},
+                                      {"states_bytes", states_bytes(experiment, plan)},
+                                      {"kept_bytes", plan.kept_bytes},
                                       {"member_steps", plan.member_steps},
                                       {"flops", plan.flops()},
                                       {"seconds", seconds}}
@@ -125,6 +138,14 @@ int describe_experiment(const InfoFlags& flags) {
              human_bytes(static_cast<double>(plan.peak_bytes())),
              human_bytes(static_cast<double>(device.memory_budget)));
   fmt::print("record      at most {}\n", human_bytes(static_cast<double>(plan.layout.bytes())));
+  fmt::print("states      {}\n", experiment.base().boolean("record.states")
+                                     ? "about " + human_bytes(states_bytes(experiment, plan)) +
+                                           " in states.log, for --extend"
+                                     : std::string("none: record.states = false"));
+  if (plan.kept_bytes > 0) {
+    fmt::print("offshoots   wait for {} of their parents' states, on the host\n",
+               human_bytes(static_cast<double>(plan.kept_bytes)));
+  }
   fmt::print("steps       at most {} member-steps, {:.3g} floating-point operations\n",
              plan.member_steps, plan.flops());
   fmt::print("time        about {} if no member stops early\n", human_seconds(seconds));

@@ -35,6 +35,8 @@ int run_program(int argc, char** argv) {
                                                             {"info", add_info(program)},
                                                             {"bench", add_bench(program)},
                                                             {"record", add_record(program)},
+                                                            {"replay", add_replay(program)},
+                                                            {"data", add_data(program)},
                                                             {"reference", add_reference(program)}};
   if (argc > 1 && argv[1][0] != '-' &&
       std::none_of(actions.begin(), actions.end(),

@@ -15,15 +15,20 @@ struct ReferenceFlags {
   bool markdown = false;
 };
 
-/// What each command prints on --help, one section each.
+/// What a command and those below it print on --help, one section each.
+void add_commands(std::string& text, const CLI::App& under, const std::string& words) {
+  for (const CLI::App* command : under.get_subcommands([](const CLI::App*) { return true; })) {
+    const std::string call = words + " " + command->get_name();
+    text += fmt::format("\n## `{}`\n\n```\n{}```\n", call, command->help(words));
+    add_commands(text, *command, call);
+  }
+}
+
 std::string commands_markdown(const CLI::App& program) {
   std::string text =
       "# Commands\n\nWhat `manyfold COMMAND --help` prints. Exit codes: 0 done, 1 a comparison "
       "failed, 2 bad input, 3 a device or resource is missing or ran out, 130 interrupted.\n";
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
-    text += fmt::format("\n## `manyfold {}`\n\n```\n{}```\n", command->get_name(),
-                        command->help("manyfold"));
-  }
+  add_commands(text, program, "manyfold");
   return text;
 }
 

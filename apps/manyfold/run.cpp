@@ -1,14 +1,18 @@
 // manyfold run: one experiment file in, one record out.
+#include "apps/manyfold/run.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/manyfold/command.hpp"
+#include "apps/manyfold/extend.hpp"
 #include "core/error.hpp"
 #include "core/record/record_file.hpp"
 #include "core/version.hpp"
@@ -35,24 +39,157 @@ struct RunFlags {
   DeviceFlags device;
   std::string out;
   bool overwrite = false;
+  bool extend = false;
   bool quiet = false;
   bool profile = false;
   bool json = false;
 };
 
-/// Makes the folder and its log; nothing is removed before everything else has been checked.
-SampleLog open_log(const RunFlags& flags, const fs::path& folder, const RecordLayout& layout) {
+/// Seconds a gap, and the share of the time of steps and probes that gaps are.
+double mean_gap(const ReplayGaps& gaps) {
+  return gaps.seconds / static_cast<double>(std::max<std::int64_t>(gaps.gaps, 1));
+}
+double share_of_gaps(const Profile& profile) {
+  return profile.gaps.seconds / std::max(profile.step + profile.probes, 1e-9);
+}
+
+nlohmann::json gaps_json(const Profile& profile) {
+  const ReplayGaps& gaps = profile.gaps;
+  if (gaps.replays == 0) return nullptr;
+  return {{"replays", gaps.replays},        {"gaps", gaps.gaps},      {"measured", gaps.measured},
+          {"seconds", gaps.seconds},        {"mean", mean_gap(gaps)}, {"largest", gaps.largest},
+          {"share", share_of_gaps(profile)}};
+}
+
+nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
+  nlohmann::json members = nlohmann::json::object();
+  for (const auto& [status, count] : summary.members) members[std::string(word(status))] = count;
+  nlohmann::json json{{"record", record.string()},  {"members", members},
+                      {"kept", summary.kept},       {"member_steps", summary.member_steps},
+                      {"seconds", summary.seconds}, {"interrupted", summary.interrupted}};
+  if (summary.profile) {
+    json["profile"] = {{"load", summary.profile->load},     {"step", summary.profile->step},
+                       {"probes", summary.profile->probes}, {"record", summary.profile->record},
+                       {"idle", summary.profile->idle},     {"gaps", gaps_json(*summary.profile)}};
+  }
+  return json;
+}
+
+void print_summary(const RunSummary& summary, const fs::path& record) {
+  std::string members;
+  for (const auto& [status, count] : summary.members) {
+    members += fmt::format("{}{} {}", members.empty() ? "" : ", ", count, word(status));
+  }
+  if (summary.kept > 0) {
+    members +=
+        fmt::format("{}{} of the record that was there", members.empty() ? "" : ", ", summary.kept);
+  }
+  fmt::print("members   {}\nsteps     {} member-steps in {} ({:.3g} per second)\nrecord    {}\n",
+             members, summary.member_steps, human_seconds(summary.seconds),
+             static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
+             record.string());
+  if (!summary.profile) return;
+  const Profile& profile = *summary.profile;
+  for (const auto& [what, seconds] :
+       {std::pair{"load", profile.load}, std::pair{"step", profile.step},
+        std::pair{"probes", profile.probes}, std::pair{"record", profile.record},
+        std::pair{"idle", profile.idle}}) {
+    fmt::print("{:<10}{:>10.3f} s {:>6.1f} %\n", what, seconds, 100 * seconds / summary.seconds);
+  }
+  const ReplayGaps& gaps = profile.gaps;
+  if (gaps.replays == 0) {
+    fmt::print("gaps      none: nothing is replayed on a CPU\n");
+    return;
+  }
+  fmt::print(
+      "gaps      {:>10.3f} s {:>6.1f} % of step and probes; between two replays {:.2f} us, at most "
+      "{:.1f} us ({} of {} measured)\n",
+      gaps.seconds, 100 * share_of_gaps(profile), 1e6 * mean_gap(gaps), 1e6 * gaps.largest,
+      gaps.measured, gaps.gaps);
+}
+
+/// A device that failed half-way takes none of the samples that are in the log with it.
+void keep_what_was_recorded(const fs::path& folder, const ResourceError& error) {
+  try {
+    write_record(folder / "samples.log", folder / "record.nc");
+    fmt::print(stderr, "manyfold: the run failed; what was sampled before is in {}\n",
+               (folder / "record.nc").string());
+  } catch (const std::exception& second) {
+    fmt::print(stderr, "manyfold: the run failed ({}); what was sampled before is in {}: {}\n",
+               error.what(), (folder / "samples.log").string(), second.what());
+  }
+}
+
+int report(const RunSummary& summary, const fs::path& folder, bool json) {
+  if (json) {
+    fmt::print("{}\n", summary_json(summary, record_of(folder)).dump());
+  } else {
+    print_summary(summary, record_of(folder));
+  }
+  if (summary.interrupted) {
+    fmt::print(stderr, "manyfold: interrupted; what was sampled is in the record\n");
+    return exit_interrupted;
+  }
+  return exit_done;
+}
+
+int run(const RunFlags& flags) {
+  if (flags.extend && flags.overwrite) {
+    throw InputError(
+        "--extend goes on with a record, --overwrite replaces it: expected one of them");
+  }
+  const Experiment experiment = Experiment::read(flags.file, flags.overrides, experiment_spec());
+  const auto executor = kernels::make_executor(flags.device.request());
+  const fs::path folder =
+      flags.out.empty() ? fs::path("results") / fs::path(flags.file).stem() : fs::path(flags.out);
+  if (flags.extend) {
+    Extension extension(folder, experiment, *executor);
+    if (!flags.quiet) fmt::print(stderr, "{}\n", extension.text());
+    return report(carry_out({.experiment = experiment,
+                             .plan = extension.plan(),
+                             .executor = *executor,
+                             .folder = folder,
+                             .file = flags.file,
+                             .log = extension.log(),
+                             .states = extension.states(),
+                             .continuation = &extension.continuation(),
+                             .quiet = flags.quiet,
+                             .profile = flags.profile}),
+                  folder, flags.json);
+  }
+  Plan plan = make_plan(experiment, executor->device());
+  add_attributes(plan.layout, experiment, plan, *executor);
+  SampleLog log = open_log(folder, flags.overwrite, plan.layout);
+  std::optional<StateLog> states;
+  if (experiment.base().boolean("record.states")) {
+    states = StateLog::create(states_of(folder), plan.layout.members, experiment.resolved_toml());
+  }
+  return report(carry_out({.experiment = experiment,
+                           .plan = plan,
+                           .executor = *executor,
+                           .folder = folder,
+                           .file = flags.file,
+                           .log = log,
+                           .states = states ? &*states : nullptr,
+                           .quiet = flags.quiet,
+                           .profile = flags.profile}),
+                folder, flags.json);
+}
+
+}  // namespace
+
+SampleLog open_log(const fs::path& folder, bool overwrite, const RecordLayout& layout) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) {
     throw InputError(
         fmt::format("--out {}: cannot be made: {}", folder.string(), failed.message()));
   }
-  const fs::path log = folder / "samples.log";
-  const fs::path record = folder / "record.nc";
-  for (const fs::path& existing : {record, log, folder / "log.jsonl"}) {
+  const fs::path log = log_of(folder);
+  for (const fs::path& existing :
+       {record_of(folder), log, folder / "log.jsonl", states_of(folder)}) {
     if (!fs::exists(existing, failed)) continue;
-    if (!flags.overwrite) {
+    if (!overwrite) {
       throw InputError(fmt::format("{} exists; --overwrite replaces it, --out names another folder",
                                    existing.string()));
     }
@@ -105,109 +242,33 @@ void add_attributes(RecordLayout& layout, const Experiment& experiment, const Pl
   };
 }
 
-/// Seconds a gap, and the share of the time of steps and probes that gaps are.
-double mean_gap(const ReplayGaps& gaps) {
-  return gaps.seconds / static_cast<double>(std::max<std::int64_t>(gaps.gaps, 1));
-}
-double share_of_gaps(const Profile& profile) {
-  return profile.gaps.seconds / std::max(profile.step + profile.probes, 1e-9);
-}
-
-nlohmann::json gaps_json(const Profile& profile) {
-  const ReplayGaps& gaps = profile.gaps;
-  if (gaps.replays == 0) return nullptr;
-  return {{"replays", gaps.replays},        {"gaps", gaps.gaps},      {"measured", gaps.measured},
-          {"seconds", gaps.seconds},        {"mean", mean_gap(gaps)}, {"largest", gaps.largest},
-          {"share", share_of_gaps(profile)}};
-}
-
-nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
-  nlohmann::json members = nlohmann::json::object();
-  for (const auto& [status, count] : summary.members) members[std::string(word(status))] = count;
-  nlohmann::json json{{"record", record.string()},
-                      {"members", members},
-                      {"member_steps", summary.member_steps},
-                      {"seconds", summary.seconds},
-                      {"interrupted", summary.interrupted}};
-  if (summary.profile) {
-    json["profile"] = {{"load", summary.profile->load},     {"step", summary.profile->step},
-                       {"probes", summary.profile->probes}, {"record", summary.profile->record},
-                       {"idle", summary.profile->idle},     {"gaps", gaps_json(*summary.profile)}};
-  }
-  return json;
-}
-
-void print_summary(const RunSummary& summary, const fs::path& record) {
-  std::string members;
-  for (const auto& [status, count] : summary.members) {
-    members += fmt::format("{}{} {}", members.empty() ? "" : ", ", count, word(status));
-  }
-  fmt::print("members   {}\nsteps     {} member-steps in {} ({:.3g} per second)\nrecord    {}\n",
-             members, summary.member_steps, human_seconds(summary.seconds),
-             static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
-             record.string());
-  if (!summary.profile) return;
-  const Profile& profile = *summary.profile;
-  for (const auto& [what, seconds] :
-       {std::pair{"load", profile.load}, std::pair{"step", profile.step},
-        std::pair{"probes", profile.probes}, std::pair{"record", profile.record},
-        std::pair{"idle", profile.idle}}) {
-    fmt::print("{:<10}{:>10.3f} s {:>6.1f} %\n", what, seconds, 100 * seconds / summary.seconds);
-  }
-  const ReplayGaps& gaps = profile.gaps;
-  if (gaps.replays == 0) {
-    fmt::print("gaps      none: nothing is replayed on a CPU\n");
-    return;
-  }
-  fmt::print(
-      "gaps      {:>10.3f} s {:>6.1f} % of step and probes; between two replays {:.2f} us, at most "
-      "{:.1f} us ({} of {} measured)\n",
-      gaps.seconds, 100 * share_of_gaps(profile), 1e6 * mean_gap(gaps), 1e6 * gaps.largest,
-      gaps.measured, gaps.gaps);
-}
-
-/// A device that failed half-way takes none of the samples that are in the log with it.
-void keep_what_was_recorded(const fs::path& folder, const ResourceError& error) {
-  try {
-    write_record(folder / "samples.log", folder / "record.nc");
-    fmt::print(stderr, "manyfold: the run failed; what was sampled before is in {}\n",
-               (folder / "record.nc").string());
-  } catch (const std::exception& second) {
-    fmt::print(stderr, "manyfold: the run failed ({}); what was sampled before is in {}: {}\n",
-               error.what(), (folder / "samples.log").string(), second.what());
-  }
-}
-
-int run(const RunFlags& flags) {
-  const Experiment experiment = Experiment::read(flags.file, flags.overrides, experiment_spec());
-  const auto executor = kernels::make_executor(flags.device.request());
-  Plan plan = make_plan(experiment, executor->device());
-  add_attributes(plan.layout, experiment, plan, *executor);
-
-  const fs::path folder =
-      flags.out.empty() ? fs::path("results") / fs::path(flags.file).stem() : fs::path(flags.out);
-  SampleLog log = open_log(flags, folder, plan.layout);
-
-  EventLog events(flags.quiet);
-  events.open(folder / "log.jsonl");
-  const DeviceDescription& device = executor->device();
+RunSummary carry_out(const Job& job) {
+  EventLog events(job.quiet);
+  events.open(job.folder / "log.jsonl");
+  const DeviceDescription& device = job.executor.device();
   events.info(
       "started",
-      fmt::format("{} members in {} famil{} on {} ({}, {}), batched path", plan.layout.members,
-                  plan.families.size(), plan.families.size() == 1 ? "y" : "ies", device.kind,
-                  device.name, device.instruction_set),
-      {{"members", plan.layout.members}, {"device", device.kind}, {"file", flags.file}});
+      fmt::format("{} members in {} famil{} on {} ({}, {}), batched path", job.plan.layout.members,
+                  job.plan.families.size(), job.plan.families.size() == 1 ? "y" : "ies",
+                  device.kind, device.name, device.instruction_set),
+      {{"members", job.plan.layout.members}, {"device", device.kind}, {"file", job.file}});
 
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
-  Progress progress(stderr, flags.quiet);
-  const fs::path record = folder / "record.nc";
+  Progress progress(stderr, job.quiet);
   const RunSummary summary = [&] {
     try {
-      return run_experiment(experiment, plan,
-                            {*executor, log, progress, events, stop_requested, flags.profile});
+      return run_experiment(job.experiment, job.plan,
+                            {.executor = job.executor,
+                             .log = job.log,
+                             .progress = progress,
+                             .events = events,
+                             .stop = stop_requested,
+                             .profile = job.profile,
+                             .states = job.states,
+                             .continuation = job.continuation});
     } catch (const ResourceError& error) {
-      keep_what_was_recorded(folder, error);
+      keep_what_was_recorded(job.folder, error);
       throw;
     }
   }();
@@ -215,24 +276,12 @@ int run(const RunFlags& flags) {
       {"wall_time_seconds", summary.seconds},
       {"member_steps", summary.member_steps},
       {"interrupted", std::int64_t{summary.interrupted ? 1 : 0}}};
-  log.append(closing);
-
-  write_record(folder / "samples.log", record);
-  events.info("record_written", fmt::format("wrote {}", record.string()),
-              {{"record", record.string()}});
-  if (flags.json) {
-    fmt::print("{}\n", summary_json(summary, record).dump());
-  } else {
-    print_summary(summary, record);
-  }
-  if (summary.interrupted) {
-    fmt::print(stderr, "manyfold: interrupted; what was sampled is in the record\n");
-    return exit_interrupted;
-  }
-  return exit_done;
+  job.log.append(closing);
+  write_record(log_of(job.folder), record_of(job.folder));
+  events.info("record_written", fmt::format("wrote {}", record_of(job.folder).string()),
+              {{"record", record_of(job.folder).string()}});
+  return summary;
 }
-
-}  // namespace
 
 Action add_run(CLI::App& program) {
   const auto flags = std::make_shared<RunFlags>();
@@ -248,6 +297,9 @@ Action add_run(CLI::App& program) {
         return out.empty() ? std::string("expected a folder") : std::string();
       });
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
+  command.add_flag("--extend", flags->extend,
+                   "go on with the record that is there: more members, more steps, or what an "
+                   "interruption left undone");
   command.add_flag("--profile", flags->profile,
                    "print where the time went: load, step, probes, record, idle; gaps on a GPU");
   command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");

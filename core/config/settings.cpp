@@ -43,9 +43,13 @@ const SettingsTable::Setting* Settings::find(std::string_view path) const {
 }
 
 const Settings::Swept* Settings::swept(const SettingsTable::Setting& setting) const {
-  if (setting.column < 0 || swept_.empty()) return nullptr;
-  const Swept& entry = swept_[static_cast<std::size_t>(setting.column)];
-  return entry.value == nullptr ? nullptr : &entry;
+  if (swept_.empty()) return nullptr;
+  for (const int column : {setting.branch_column, setting.column}) {
+    if (column < 0) continue;
+    const Swept& entry = swept_[static_cast<std::size_t>(column)];
+    if (entry.value != nullptr) return &entry;
+  }
+  return nullptr;
 }
 
 const Value* Settings::value_of(const SettingsTable::Setting& setting) const {

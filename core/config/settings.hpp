@@ -24,6 +24,7 @@ struct SettingsTable {
     bool written = false;
     int alias = -1;   ///< the setting whose value stands in for an absent one (`default_key`)
     int column = -1;  ///< which swept key, -1 for none
+    int branch_column = -1;  ///< which key of offshoots; where it has a value, that one holds
   };
   struct Item {
     std::string path;

@@ -230,6 +230,13 @@ std::vector<std::string> Spec::children(std::string_view table) const {
   return names;
 }
 
+bool Spec::may_offshoots_set(std::string_view path) const {
+  return std::any_of(
+      offshoot_paths_.begin(), offshoot_paths_.end(), [&](const std::string& allowed) {
+        return path == allowed || (path.starts_with(allowed) && path[allowed.size()] == '.');
+      });
+}
+
 void Spec::check() const {
   const auto depends_on = [&](const KeySpec& key) {
     std::vector<std::string> others;

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/config/value.hpp"
@@ -89,10 +90,17 @@ class Spec {
   /// keys that depend on themselves. Called once all keys are in.
   void check() const;
 
+  /// Names keys, and tables of keys, that an offshoot may set: settings that may change while a
+  /// member trains. All others belong to the network that it takes over from its parent.
+  void let_offshoots_set(std::vector<std::string> paths) { offshoot_paths_ = std::move(paths); }
+  std::span<const std::string> offshoot_paths() const { return offshoot_paths_; }
+  bool may_offshoots_set(std::string_view path) const;
+
  private:
   std::vector<KeySpec> keys_;
   std::map<std::string, std::size_t, std::less<>> exact_;  ///< keys without `*`
   std::vector<std::size_t> patterns_;                      ///< keys with `*`
+  std::vector<std::string> offshoot_paths_;
 };
 
 /// The parts of a dotted path.

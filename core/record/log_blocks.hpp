@@ -1,5 +1,5 @@
 // The sample log as bytes: block heads, the payload of samples, and a reader that walks over blocks
-// without holding more than one of them. For the files of this folder.
+// without holding more than one of them. For the files of this folder and of core/checkpoint.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ constexpr char log_magic[8] = {'M', 'F', 'L', 'D', '-', 'L', 'O', 'G'};
 constexpr std::uint32_t log_version = 1;
 constexpr std::uint32_t log_byte_order = 0x01020304;
 
-enum class BlockType : std::uint32_t { layout = 1, samples, ends, attributes, texts };
+enum class BlockType : std::uint32_t { layout = 1, samples, ends, attributes, texts, states = 64 };
 
 struct BlockHead {
   std::uint64_t length;  ///< of the payload

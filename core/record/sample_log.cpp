@@ -234,6 +234,11 @@ void SampleLog::append(std::span<const std::pair<std::string, Attribute>> attrib
   file_->append(BlockType::attributes);
 }
 
+void SampleLog::append_states(std::span<const std::byte> payload) {
+  Payload(file_->buffer, 0).add(payload);
+  file_->append(BlockType::states);
+}
+
 void SampleLog::sync() {
   if (fsync(file_->descriptor) != 0) throw_for_write(file_->path, errno);
   file_->unsynced = false;

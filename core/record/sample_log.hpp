@@ -15,9 +15,11 @@
 // Numbers stand in the byte order of the machine that writes. Types: 1 layout (the first block, and
 // only the first), 2 samples, 3 member ends, 4 attributes, 5 texts. Samples are binary (see
 // log_blocks.hpp), the rest is JSON padded with blanks, where a double that is not finite is the
-// string "nan", "inf" or "-inf". Whole blocks of other types are passed over.
+// string "nan", "inf" or "-inf". Whole blocks of other types are passed over (64: states, in a file
+// of their own).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -97,6 +99,9 @@ class SampleLog {
   /// Attributes known only at the end (wall time, member-steps, ...). They replace those of the
   /// same name.
   void append(std::span<const std::pair<std::string, Attribute>> attributes);
+  /// A block of states (core/checkpoint), a multiple of 8 bytes long; readers of samples pass it
+  /// over.
+  void append_states(std::span<const std::byte> payload);
 
   /// Forces what was appended to the disk (fsync): once, at the end of a run. Throws ResourceError.
   void sync();

@@ -56,18 +56,29 @@ Experiment Experiment::read(const std::filesystem::path& file,
   const auto absolute = std::filesystem::absolute(file, error);
   if (error) throw InputError(fmt::format("{}: {}", file.string(), error.message()));
   const auto folder = absolute.lexically_normal().parent_path();
-  return Experiment(Plan::make(text, file.string(), folder, overrides, spec));
+  return Experiment(Plan::make(text, file.string(), folder, overrides, spec, {}));
 }
 
 Experiment Experiment::parse(std::string_view toml, std::string_view name_for_messages,
-                             const std::vector<std::string>& overrides, const Spec& spec) {
+                             const std::vector<std::string>& overrides, const Spec& spec,
+                             const std::vector<ExperimentOverlay>& overlays) {
   std::error_code error;
   const auto folder = std::filesystem::current_path(error);
   if (error) throw InputError(fmt::format("the current directory: {}", error.message()));
-  return Experiment(Plan::make(toml, std::string(name_for_messages), folder, overrides, spec));
+  return Experiment(
+      Plan::make(toml, std::string(name_for_messages), folder, overrides, spec, overlays));
 }
 
 std::int64_t Experiment::members() const { return plan_->members; }
+
+std::int64_t Experiment::product() const { return plan_->product; }
+
+std::optional<Branch> Experiment::branch(std::int64_t member) const {
+  const OffshootRow* row = plan_->offshoot_row(member);
+  if (row == nullptr) return std::nullopt;
+  const Offshoot& offshoot = plan_->offshoots[static_cast<std::size_t>(row->offshoot)];
+  return Branch{member % plan_->product, row->step, offshoot.name, offshoot.place};
+}
 
 Settings Experiment::member(std::int64_t index) const {
   if (index < 0 || index >= plan_->members) {
@@ -83,5 +94,21 @@ const Settings& Experiment::base() const { return base_; }
 const std::filesystem::path& Experiment::folder() const { return plan_->folder; }
 
 std::string Experiment::resolved_toml() const { return plan_->resolved_toml(); }
+
+std::string Experiment::member_toml(std::int64_t member, std::int64_t last_step,
+                                    bool with_probes) const {
+  return plan_->member_toml(member, last_step, with_probes);
+}
+
+std::string Experiment::identity(std::int64_t member) const { return plan_->identity(member); }
+
+std::vector<std::pair<std::string, std::string>> Experiment::common_keys() const {
+  std::vector<std::pair<std::string, std::string>> keys;
+  for (const SettingsTable::Setting& setting : plan_->table.settings) {
+    if (plan_->spec.find(setting.path)->sweepable || !base_.has(setting.path)) continue;
+    keys.emplace_back(setting.path, to_toml(base_.value(setting.path)));
+  }
+  return keys;
+}
 
 }  // namespace manyfold

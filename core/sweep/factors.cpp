@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -253,7 +254,7 @@ SweepFactor read_zip(const SweepItem& item, const TomlNode& node, const Spec& sp
     for (const SweepLeaf& leaf : sweep_leaves(*list[row].table(), *item.source, spec, false)) {
       const auto [number, is_new] = numbers.emplace(leaf.path, factor.columns.size());
       if (is_new) {
-        factor.columns.push_back({leaf.path, leaf.key, {}, {}, {}});
+        factor.columns.push_back({leaf.path, leaf.key, {}, {}, {}, {}});
         factor.columns.back().of_row.assign(row + 1, -1);
         factor.columns.back().lines = factor.row_lines;
         indices.emplace_back();
@@ -310,6 +311,148 @@ std::int32_t ValueIndex::find_or_add(const Value& value) {
   values_.push_back(value);
   numbers_.emplace(key, number);
   return number;
+}
+
+namespace {
+
+/// The steps of one table, rounded where they come from a space, each once.
+std::vector<std::int64_t> read_at(const OffshootItem& item) {
+  static const KeySpec key{
+      .path = "offshoots.*.at", .type = Type::integer | Type::number, .min = 0, .max = 1e15};
+  MemberCount count;
+  const SweepFactor factor =
+      KeyFactor({item.label(), &key, item.node, item.source, item.line}, count).read();
+  const SweepColumn& column = factor.columns.front();
+  const TomlTable* table = item.node->table();
+  const bool space = table != nullptr && table->front().key.ends_with("space");
+  std::vector<std::int64_t> steps;
+  std::set<std::int64_t> known;
+  for (std::size_t row = 0; row < column.of_row.size(); ++row) {
+    const Value& value = column.values[static_cast<std::size_t>(column.of_row[row])];
+    const auto* number = std::get_if<double>(&value);
+    if (number != nullptr && !space) {
+      throw InputError(found_text(
+          Location{item.source->name, column.line(static_cast<std::int64_t>(row))}.text(),
+          item.label(), to_toml(value), "integers >= 0"));
+    }
+    const std::int64_t step =
+        number != nullptr ? std::llround(*number) : std::get<std::int64_t>(value);
+    if (known.insert(step).second) steps.push_back(step);
+  }
+  return steps;
+}
+
+std::int64_t read_steps(const OffshootItem& item) {
+  static const KeySpec key{
+      .path = "offshoots.*.steps", .type = Type::integer, .min = 1, .max = 1e15};
+  return std::get<std::int64_t>(validated(key, *item.node, item.label(), item.source->name));
+}
+
+/// The rows of one table, in all columns.
+class OffshootRows {
+ public:
+  explicit OffshootRows(Offshoots& all) : all_(all) {}
+
+  void add(const std::vector<const OffshootItem*>& items) {
+    const auto find = [&](std::string_view path) -> const OffshootItem* {
+      const auto it = std::find_if(items.begin(), items.end(),
+                                   [&](const OffshootItem* item) { return item->path == path; });
+      return it == items.end() ? nullptr : *it;
+    };
+    const OffshootItem* at = find("at");
+    const OffshootItem* steps = find("steps");
+    const OffshootItem* last = find(last_step_key);
+    const OffshootItem& any = *items.front();
+    if (at == nullptr) {
+      throw InputError(
+          fmt::format("{}: offshoots.{}.at is missing: expected the steps at which to "
+                      "branch off",
+                      any.location().text(), toml_key(any.offshoot)));
+    }
+    if (steps != nullptr && last != nullptr) {
+      throw InputError(found_text(last->location().text(), last->label(), "a value beside steps",
+                                  "one of the two"));
+    }
+    Offshoot offshoot{any.offshoot, at->location(), read_at(*at), std::nullopt};
+    if (steps != nullptr) offshoot.steps = read_steps(*steps);
+    const std::size_t first = all_.rows.size();
+    for (const std::int64_t step : offshoot.at) {
+      all_.rows.push_back({static_cast<std::int32_t>(all_.tables.size()), step});
+    }
+    for (const OffshootItem* item : items) {
+      if (item->key == nullptr) continue;
+      const Value value = read_value(*item->key, *item->node, item->label(), *item->source);
+      for (std::size_t row = first; row < all_.rows.size(); ++row) {
+        set(item->path, item->key, row, value, *item);
+      }
+    }
+    if (offshoot.steps) {
+      for (std::size_t row = first; row < all_.rows.size(); ++row) {
+        set(last_step_key, nullptr, row, all_.rows[row].step + *offshoot.steps, *steps);
+      }
+    }
+    all_.tables.push_back(std::move(offshoot));
+  }
+
+  void finish() {
+    for (std::size_t c = 0; c < all_.factor.columns.size(); ++c) {
+      SweepColumn& column = all_.factor.columns[c];
+      grow(column, all_.rows.size());
+      column.values = std::move(indices_[c].values());
+    }
+    all_.factor.rows = static_cast<std::int64_t>(all_.rows.size());
+  }
+
+ private:
+  void set(const std::string& path, const KeySpec* key, std::size_t row, const Value& value,
+           const OffshootItem& item) {
+    const auto [number, is_new] = numbers_.emplace(path, all_.factor.columns.size());
+    if (is_new) {
+      all_.factor.columns.push_back({path, key, {}, {}, {}, {}});
+      indices_.emplace_back();
+    }
+    SweepColumn& column = all_.factor.columns[number->second];
+    grow(column, row + 1);
+    column.of_row[row] = indices_[number->second].find_or_add(value);
+    column.lines[row] = item.line;
+    column.sources[row] = item.source;
+  }
+
+  void grow(SweepColumn& column, std::size_t rows) const {
+    column.of_row.resize(rows, -1);
+    column.lines.resize(rows, 0);
+    column.sources.resize(rows, all_.factor.source);
+  }
+
+  Offshoots& all_;
+  std::map<std::string, std::size_t> numbers_;
+  std::vector<ValueIndex> indices_;
+};
+
+}  // namespace
+
+Offshoots read_offshoots(const std::vector<OffshootItem>& items, std::int64_t product) {
+  Offshoots all;
+  if (items.empty()) return all;
+  all.factor.source = items.front().source;
+  all.rows.push_back({});
+  OffshootRows rows(all);
+  std::set<std::string_view> done;
+  for (const OffshootItem& item : items) {
+    if (!done.insert(item.offshoot).second) continue;
+    std::vector<const OffshootItem*> own;
+    for (const OffshootItem& other : items) {
+      if (other.offshoot == item.offshoot) own.push_back(&other);
+    }
+    rows.add(own);
+    if (static_cast<std::int64_t>(all.rows.size()) > max_members / product) {
+      throw InputError(found_text(all.tables.back().place.text(), own.front()->label(),
+                                  fmt::format("offshoots of {} members each", product),
+                                  fmt::format("at most {} members", max_members)));
+    }
+  }
+  rows.finish();
+  return all;
 }
 
 std::vector<SweepFactor> read_factors(const std::vector<SweepItem>& items, const Spec& spec) {

@@ -96,6 +96,10 @@ class ExperimentPlanner {
     return plan_.factors[factor].columns[index];
   }
 
+  bool is_of_offshoots(std::size_t number) const {
+    return !plan_.offshoots.empty() && places_[number].factor == 0;
+  }
+
   void number_columns() {
     for (std::size_t f = 0; f < plan_.factors.size(); ++f) {
       for (std::size_t c = 0; c < plan_.factors[f].columns.size(); ++c) places_.push_back({f, c});
@@ -117,7 +121,8 @@ class ExperimentPlanner {
       s.written = true;
     }
     for (std::size_t i = 0; i < places_.size(); ++i) {
-      setting(column(static_cast<int>(i)).path).column = static_cast<int>(i);
+      Setting& s = setting(column(static_cast<int>(i)).path);
+      (is_of_offshoots(i) ? s.branch_column : s.column) = static_cast<int>(i);
     }
     for (const KeySpec& key : plan_.spec.keys()) {
       if (!key.default_value && key.default_key.empty() && !key.required) continue;
@@ -188,7 +193,9 @@ class ExperimentPlanner {
       }
       if (!key.default_key.empty())
         s.alias = index_of(bind_stars(key.default_key, key.path, s.path));
-      if (s.column >= 0) plan_.setting_of_column[static_cast<std::size_t>(s.column)] = int(i);
+      for (const int c : {s.column, s.branch_column}) {
+        if (c >= 0) plan_.setting_of_column[static_cast<std::size_t>(c)] = int(i);
+      }
       if (const std::string path = group_path(key, s.path); !path.empty()) {
         const auto [it, is_new] = groups.emplace(path, groups_.size());
         if (is_new) groups_.push_back(make_group(path));
@@ -289,10 +296,11 @@ class ExperimentPlanner {
   /// The value under the combination at hand; nullptr where there is none.
   const Value* value(std::size_t s) const {
     const Setting& setting = settings_[s];
-    if (setting.column >= 0) {
-      const SweepColumn& c = column(setting.column);
-      const auto row = static_cast<std::size_t>(row_of(setting.column));
-      if (c.of_row[row] >= 0) return &c.values[static_cast<std::size_t>(c.of_row[row])];
+    for (const int number : {setting.branch_column, setting.column}) {
+      if (number < 0 || !is_present(number)) continue;
+      const SweepColumn& c = column(number);
+      const auto row = static_cast<std::size_t>(row_of(number));
+      return &c.values[static_cast<std::size_t>(c.of_row[row])];
     }
     if (setting.value) return &*setting.value;
     if (setting.alias < 0) return nullptr;
@@ -443,8 +451,8 @@ class ExperimentPlanner {
       const auto asked = static_cast<std::size_t>(links_[s].conditions[c]);
       where += fmt::format("{} {} = {}", where.empty() ? " where" : " and", settings_[asked].path,
                            to_toml(*value(asked)));
-      if (const int number = settings_[asked].column; number >= 0 && is_present(number)) {
-        place = swept_location(number);
+      for (const int number : {settings_[asked].column, settings_[asked].branch_column}) {
+        if (number >= 0 && is_present(number)) place = swept_location(number);
       }
     }
     if (setting.column >= 0) place = swept_location(setting.column);
@@ -465,7 +473,7 @@ class ExperimentPlanner {
 
   Location swept_location(int number) const {
     const SweepFactor& factor = plan_.factors[places_[static_cast<std::size_t>(number)].factor];
-    return {factor.source->name, column(number).line(row_of(number))};
+    return factor.location(column(number), row_of(number));
   }
 
   Location table_location(std::string_view path) const {
@@ -496,9 +504,8 @@ class ExperimentPlanner {
         const auto row_class = of_row.empty() ? 0U : static_cast<std::size_t>(of_row[r]);
         const RowFailure& failure = row_failures_[c][row_class];
         if (failure.applies || col.of_row[r] < 0) continue;
-        throw InputError(fmt::format("{}: {}: {}",
-                                     Location{factor.source->name, col.line(row)}.text(), col.path,
-                                     failure.text));
+        throw InputError(
+            fmt::format("{}: {}: {}", factor.location(col, row).text(), col.path, failure.text));
       }
     }
   }
@@ -562,63 +569,115 @@ class ExperimentPlanner {
 namespace {
 
 /// The value that each member has of each swept key, and those values numbered by first appearance.
-void fill_swept(Experiment::Plan& plan) {
+/// Keys that only offshoots vary come last.
+class SweptValues {
+ public:
+  explicit SweptValues(Experiment::Plan& plan)
+      : plan_(plan), unowned_(std::shared_ptr<void>(), &plan.table) {
+    gather_keys();
+  }
+
+  void fill() {
+    std::vector<std::int64_t> rows(plan_.factors.size(), 0);
+    for (std::size_t member = 0; member < static_cast<std::size_t>(plan_.members); ++member) {
+      const auto variation =
+          static_cast<std::size_t>(plan_.variation_of_combination[plan_.combination(rows)]);
+      const std::vector<bool>& applies = plan_.variations[variation];
+      for (std::size_t k = 0; k < keys_.size(); ++k) {
+        plan_.swept[k].value_of_member[member] =
+            applies[keys_[k].setting] ? number_of(keys_[k], plan_.swept[k], rows) : -1;
+      }
+      for (std::size_t f = rows.size(); f > 0; --f) {
+        if (++rows[f - 1] < plan_.factors[f - 1].rows) break;
+        rows[f - 1] = 0;
+      }
+    }
+  }
+
+ private:
+  struct Column {
+    const SweepColumn* column = nullptr;
+    std::size_t factor = 0;
+    std::int32_t value(const std::vector<std::int64_t>& rows) const {
+      return column == nullptr ? -1 : column->of_row[static_cast<std::size_t>(rows[factor])];
+    }
+  };
   struct Key {
-    std::size_t factor;
-    const SweepColumn* column;
-    std::size_t setting;
-    /// The column's values and, where the zip table leaves the key out, those taken instead; empty
-    /// where no row leaves it out.
+    std::size_t setting = 0;
+    Column own;
+    Column branch;
+    /// The own column's values first, then those taken where it has none: what a zip table leaves
+    /// out, and what offshoots set.
     ValueIndex values;
     std::vector<std::int32_t> number;  ///< of each value, -1 before its first appearance
   };
-  const std::shared_ptr<const SettingsTable> unowned(std::shared_ptr<void>(), &plan.table);
-  std::vector<Key> keys;
-  for (std::size_t f = 0; f < plan.factors.size(); ++f) {
-    for (const SweepColumn& column : plan.factors[f].columns) {
-      const auto setting = static_cast<std::size_t>(plan.setting_of_column[keys.size()]);
-      plan.swept.push_back({column.path, {}, {}});
-      plan.swept.back().value_of_member.resize(static_cast<std::size_t>(plan.members));
-      keys.push_back({f, &column, setting, {}, {}});
-      keys.back().number.assign(column.values.size(), -1);
-      if (std::find(column.of_row.begin(), column.of_row.end(), -1) == column.of_row.end())
-        continue;
-      for (const Value& value : column.values) keys.back().values.find_or_add(value);
+
+  void gather_keys() {
+    std::map<std::size_t, std::size_t> key_of_setting;
+    const bool with_offshoots = !plan_.offshoots.empty();
+    for (const bool of_offshoots : {false, true}) {
+      std::size_t number = 0;
+      for (std::size_t f = 0; f < plan_.factors.size(); ++f) {
+        for (const SweepColumn& column : plan_.factors[f].columns) {
+          const auto setting = static_cast<std::size_t>(plan_.setting_of_column[number++]);
+          if ((with_offshoots && f == 0) != of_offshoots) continue;
+          const auto [it, is_new] = key_of_setting.emplace(setting, keys_.size());
+          if (is_new) {
+            plan_.swept.push_back({column.path, {}, {}});
+            plan_.swept.back().value_of_member.resize(static_cast<std::size_t>(plan_.members));
+            keys_.push_back({setting, {}, {}, {}, {}});
+          }
+          Key& key = keys_[it->second];
+          (of_offshoots ? key.branch : key.own) = {&column, f};
+        }
+      }
+    }
+    for (Key& key : keys_) {
+      if (key.own.column == nullptr) continue;
+      const SweepColumn& column = *key.own.column;
+      key.number.assign(column.values.size(), -1);
+      const bool partial =
+          std::find(column.of_row.begin(), column.of_row.end(), -1) != column.of_row.end();
+      if (!partial && key.branch.column == nullptr) continue;
+      for (const Value& value : column.values) key.values.find_or_add(value);
     }
   }
-  std::vector<std::int64_t> rows(plan.factors.size(), 0);
-  for (std::size_t member = 0; member < static_cast<std::size_t>(plan.members); ++member) {
-    const auto variation =
-        static_cast<std::size_t>(plan.variation_of_combination[plan.combination(rows)]);
-    const std::vector<bool>& applies = plan.variations[variation];
-    for (std::size_t k = 0; k < keys.size(); ++k) {
-      Key& key = keys[k];
-      SweptKey& swept = plan.swept[k];
-      std::int32_t& result = swept.value_of_member[member];
-      result = -1;
-      if (!applies[key.setting]) continue;
-      std::int32_t value = key.column->of_row[static_cast<std::size_t>(rows[key.factor])];
-      if (value < 0) {
-        const Settings settings = plan.settings_of(unowned, rows);
-        if (!settings.has(swept.path)) continue;
-        value = key.values.find_or_add(settings.value(swept.path));
-        key.number.resize(key.values.values().size(), -1);
-      }
+
+  /// The number of a value that does not come from the key's own column.
+  std::int32_t other_number(Key& key, SweptKey& swept, const Value& value) {
+    const std::int32_t index = key.values.find_or_add(value);
+    key.number.resize(key.values.values().size(), -1);
+    return numbered(key, swept, static_cast<std::size_t>(index), value);
+  }
+
+  static std::int32_t numbered(Key& key, SweptKey& swept, std::size_t index, const Value& value) {
+    std::int32_t& number = key.number[index];
+    if (number < 0) {
+      number = static_cast<std::int32_t>(swept.values.size());
+      swept.values.push_back(value);
+    }
+    return number;
+  }
+
+  std::int32_t number_of(Key& key, SweptKey& swept, const std::vector<std::int64_t>& rows) {
+    if (const std::int32_t value = key.branch.value(rows); value >= 0) {
+      return other_number(key, swept, key.branch.column->values[static_cast<std::size_t>(value)]);
+    }
+    if (const std::int32_t value = key.own.value(rows); value >= 0) {
       const auto index = static_cast<std::size_t>(value);
-      std::int32_t& number = key.number[index];
-      if (number < 0) {
-        number = static_cast<std::int32_t>(swept.values.size());
-        const bool own = index < key.column->values.size();
-        swept.values.push_back(own ? key.column->values[index] : key.values.values()[index]);
-      }
-      result = number;
+      return numbered(key, swept, index, key.own.column->values[index]);
     }
-    for (std::size_t f = rows.size(); f > 0; --f) {
-      if (++rows[f - 1] < plan.factors[f - 1].rows) break;
-      rows[f - 1] = 0;
+    if (const auto& base = plan_.table.settings[key.setting].value) {
+      return other_number(key, swept, *base);
     }
+    const Settings settings = plan_.settings_of(unowned_, rows);
+    return settings.has(swept.path) ? other_number(key, swept, settings.value(swept.path)) : -1;
   }
-}
+
+  Experiment::Plan& plan_;
+  std::shared_ptr<const SettingsTable> unowned_;
+  std::vector<Key> keys_;
+};
 
 }  // namespace
 
@@ -642,6 +701,11 @@ std::vector<std::int64_t> Experiment::Plan::rows_of(std::int64_t member) const {
   return rows;
 }
 
+const OffshootRow* Experiment::Plan::offshoot_row(std::int64_t member) const {
+  if (member < product) return nullptr;
+  return &offshoot_rows[static_cast<std::size_t>(member / product)];
+}
+
 Settings Experiment::Plan::settings_of(const std::shared_ptr<const SettingsTable>& owner,
                                        const std::vector<std::int64_t>& rows) const {
   std::vector<Settings::Swept> entries;
@@ -651,7 +715,8 @@ Settings Experiment::Plan::settings_of(const std::shared_ptr<const SettingsTable
     for (const SweepColumn& column : factors[f].columns) {
       const std::int32_t value = column.of_row[row];
       const Value* shared = value < 0 ? nullptr : &column.values[static_cast<std::size_t>(value)];
-      entries.push_back({shared, &factors[f].source->name, column.line(rows[f])});
+      const ConfigSource& source = factors[f].source_of(column, rows[f]);
+      entries.push_back({shared, &source.name, column.line(rows[f])});
     }
   }
   const auto variation = static_cast<std::size_t>(variation_of_combination[combination(rows)]);
@@ -660,20 +725,30 @@ Settings Experiment::Plan::settings_of(const std::shared_ptr<const SettingsTable
 
 std::shared_ptr<const Experiment::Plan> Experiment::Plan::make(
     std::string_view toml, const std::string& name, const std::filesystem::path& folder,
-    const std::vector<std::string>& overrides, const Spec& spec) {
+    const std::vector<std::string>& overrides, const Spec& spec,
+    const std::vector<ExperimentOverlay>& overlays) {
   spec.check();
   auto plan = std::make_shared<Plan>();
   plan->spec = spec;
   plan->folder = folder;
   plan->table.file = name;
-  plan->reading = read_sources(toml, name, folder, overrides, plan->spec);
+  plan->reading = read_sources(toml, name, folder, overrides, plan->spec, overlays);
   plan->factors = read_factors(plan->reading.sweep, plan->spec);
-  for (const SweepFactor& factor : plan->factors) plan->members *= factor.rows;
+  for (const SweepFactor& factor : plan->factors) plan->product *= factor.rows;
+  plan->members = plan->product;
+  if (Offshoots offshoots = read_offshoots(plan->reading.offshoots, plan->product);
+      !offshoots.tables.empty()) {
+    plan->members *= offshoots.factor.rows;
+    plan->factors.insert(plan->factors.begin(), std::move(offshoots.factor));
+    plan->offshoots = std::move(offshoots.tables);
+    plan->offshoot_rows = std::move(offshoots.rows);
+  }
   ExperimentPlanner(*plan).run();
   plan->reading.base.clear();
   plan->reading.sweep.clear();
+  plan->reading.offshoots.clear();
   for (ConfigSource& source : plan->reading.sources) source.root = {};
-  fill_swept(*plan);
+  SweptValues(*plan).fill();
   return plan;
 }
 

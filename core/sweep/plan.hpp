@@ -20,11 +20,14 @@ struct Experiment::Plan {
   Spec spec;
   std::filesystem::path folder;
   ExperimentReading reading;
-  std::vector<SweepFactor> factors;
+  std::vector<SweepFactor> factors;  ///< the first is that of offshoots, where there are any
+  std::vector<Offshoot> offshoots;
+  std::vector<OffshootRow> offshoot_rows;
   SettingsTable table;
   std::vector<int> setting_of_column;  ///< columns counted over all factors
   std::vector<SweptKey> swept;
   std::int64_t members = 1;
+  std::int64_t product = 1;  ///< members that are no offshoots; they come first
 
   /// For each factor the class of each row (rows that say the same to every condition); empty where
   /// there is one class. Combinations of classes are numbered like members, last factor fastest.
@@ -43,11 +46,16 @@ struct Experiment::Plan {
                        const std::vector<std::int64_t>& rows) const;
 
   std::string resolved_toml() const;
+  std::string member_toml(std::int64_t member, std::int64_t last_step, bool with_probes) const;
+  std::string identity(std::int64_t member) const;
+  /// nullptr: the member is none.
+  const OffshootRow* offshoot_row(std::int64_t member) const;
 
   static std::shared_ptr<const Plan> make(std::string_view toml, const std::string& name,
                                           const std::filesystem::path& folder,
                                           const std::vector<std::string>& overrides,
-                                          const Spec& spec);
+                                          const Spec& spec,
+                                          const std::vector<ExperimentOverlay>& overlays);
 };
 
 }  // namespace manyfold

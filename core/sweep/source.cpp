@@ -41,7 +41,7 @@ void collect(const TomlTable& table, const std::string& prefix, const ConfigSour
                                    Location{source.name, entry.line}.text(),
                                    joined(prefix, toml_key(entry.key))));
     }
-    if (path == "sweep") continue;
+    if (path == "sweep" || path == "offshoots") continue;
     found.push_back({path, &entry.node, entry.line, entry.column});
     const TomlTable* inner = entry.node.table();
     if (inner != nullptr && spec.find(path) == nullptr) {
@@ -166,6 +166,96 @@ std::vector<SweepItem> read_sweep(const ConfigSource& source, const Spec& spec) 
   return items;
 }
 
+/// Keys of an offshoot that are no keys of the experiment.
+bool is_own_key(std::string_view key) { return key == "at" || key == "steps"; }
+
+[[noreturn]] void refuse_in_offshoots(const OffshootItem& item, const Spec& spec) {
+  fail(item.location().text(), item.label(),
+       fmt::format("cannot be set by an offshoot, which goes on with the network, the problem and "
+                   "the probes of its parent; expected keys of {}",
+                   fmt::join(spec.offshoot_paths(), ", ")));
+}
+
+/// The keys below a table of [offshoots], which may be quoted paths, dotted or tables.
+void collect_offshoot(const TomlTable& table, const std::string& prefix, const std::string& name,
+                      const ConfigSource& source, const Spec& spec,
+                      std::vector<OffshootItem>& items) {
+  for (const TomlEntry& entry : table) {
+    const std::string path = joined(prefix, entry.key);
+    OffshootItem item{name, path, spec.find(path), &entry.node, &source, entry.line};
+    const std::string place = item.location().text();
+    if (path == "offshoots") fail(place, item.label(), "an offshoot cannot have offshoots");
+    if (!is_own_key(path) && item.key == nullptr) {
+      const TomlTable* inner = entry.node.table();
+      if (inner != nullptr && !inner->empty()) {
+        collect_offshoot(*inner, path, name, source, spec, items);
+        continue;
+      }
+      if (!spec.is_table(path)) fail(place, item.label(), unknown_text(spec, path));
+      throw InputError(
+          found_text(place, item.label(), describe(entry.node),
+                     fmt::format("a table with {}", fmt::join(spec.children(path), ", "))));
+    }
+    if (item.key != nullptr && !(spec.may_offshoots_set(path) && item.key->sweepable)) {
+      refuse_in_offshoots(item, spec);
+    }
+    const auto first = std::find_if(items.begin(), items.end(), [&](const OffshootItem& other) {
+      return other.offshoot == name && other.path == path;
+    });
+    if (first != items.end()) {
+      fail(place, item.label(),
+           fmt::format("written twice, first in {}", first->location().text()));
+    }
+    items.push_back(std::move(item));
+  }
+}
+
+std::vector<OffshootItem> read_offshoots(const ConfigSource& source, const Spec& spec) {
+  std::vector<OffshootItem> items;
+  for (const TomlEntry& entry : *source.root.table()) {
+    if (entry.key != "offshoots") continue;
+    const std::string place = Location{source.name, entry.line}.text();
+    const TomlTable* tables = entry.node.table();
+    if (tables == nullptr || tables->empty()) {
+      throw InputError(
+          found_text(place, "offshoots", describe(entry.node), "tables [offshoots.NAME]"));
+    }
+    for (const TomlEntry& one : *tables) {
+      const std::string label = "offshoots." + toml_key(one.key);
+      const std::string where = Location{source.name, one.line}.text();
+      const TomlTable* table = one.node.table();
+      if (table == nullptr) {
+        throw InputError(found_text(where, label, describe(one.node),
+                                    "a table with at, steps, and what it sets"));
+      }
+      if (one.key.empty() || one.key.find('.') != std::string::npos) {
+        throw InputError(found_text(where, label, "a quoted name", "a name without dots"));
+      }
+      if (table->empty()) {
+        throw InputError(
+            found_text(where, label, "an empty table", "at: the steps at which to branch off"));
+      }
+      std::vector<OffshootItem> own;
+      collect_offshoot(*table, "", one.key, source, spec, own);
+      items.insert(items.end(), own.begin(), own.end());
+    }
+  }
+  return items;
+}
+
+void replace_offshoots(std::vector<OffshootItem>& all, std::vector<OffshootItem> items) {
+  for (OffshootItem& item : items) {
+    const auto it = std::find_if(all.begin(), all.end(), [&](const OffshootItem& other) {
+      return other.offshoot == item.offshoot && other.path == item.path;
+    });
+    if (it == all.end()) {
+      all.push_back(std::move(item));
+    } else {
+      *it = std::move(item);
+    }
+  }
+}
+
 void collect_leaves(const TomlTable& table, const std::string& prefix, const ConfigSource& source,
                     const Spec& spec, bool entries, std::vector<SweepLeaf>& leaves) {
   for (const TomlEntry& entry : table) {
@@ -204,7 +294,12 @@ void collect_leaves(const TomlTable& table, const std::string& prefix, const Con
 
 }  // namespace
 
+std::string OffshootItem::label() const {
+  return fmt::format("offshoots.{}.{}", toml_key(offshoot), path);
+}
+
 std::string sweep_text(const std::string& path) {
+  if (path.starts_with("offshoots.")) return path;
   return path == "zip" ? "sweep.zip" : "sweep." + to_toml(path);
 }
 
@@ -250,7 +345,8 @@ Value read_value(const KeySpec& key, const TomlNode& node, const std::string& pa
 
 ExperimentReading read_sources(std::string_view toml, const std::string& name,
                                const std::filesystem::path& folder,
-                               const std::vector<std::string>& overrides, const Spec& spec) {
+                               const std::vector<std::string>& overrides, const Spec& spec,
+                               const std::vector<ExperimentOverlay>& overlays) {
   ExperimentReading reading;
   const auto blank = toml.find_first_not_of(" \t\r\n") == std::string_view::npos;
   if (blank) throw InputError(name + ": the file is empty, expected an experiment");
@@ -261,8 +357,15 @@ ExperimentReading read_sources(std::string_view toml, const std::string& name,
   }
   reading.base = read_base(file, spec);
   reading.sweep = read_sweep(file, spec);
-  for (const std::string& text : overrides) {
-    const ConfigSource& source = reading.sources.emplace_back(read_override(text));
+  reading.offshoots = read_offshoots(file, spec);
+  for (const ExperimentOverlay& overlay : overlays) {
+    reading.sources.push_back(
+        {overlay.name, overlay.folder, read_toml(overlay.toml, overlay.name)});
+  }
+  for (const std::string& text : overrides) reading.sources.push_back(read_override(text));
+  for (const ConfigSource& source : reading.sources) {
+    if (&source == &file) continue;
+    replace_offshoots(reading.offshoots, read_offshoots(source, spec));
     replace_base(reading.base, read_base(source, spec));
     for (SweepItem& item : read_sweep(source, spec)) {
       const auto it = std::find_if(reading.sweep.begin(), reading.sweep.end(),

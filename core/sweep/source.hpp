@@ -1,5 +1,6 @@
 // Where settings come from: the experiment file, or one `--set`. What both are read into: a list of
-// the keys and tables of the base, and a list of the entries of [sweep].
+// the keys and tables of the base, one of the entries of [sweep], and one of the keys of the tables
+// [offshoots.NAME].
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "core/config/document.hpp"
 #include "core/config/spec.hpp"
+#include "core/sweep/experiment.hpp"
 
 namespace manyfold {
 
@@ -39,21 +41,36 @@ struct SweepItem {
   std::string place() const { return Location{source->name, line}.text(); }
 };
 
+/// A key of a table [offshoots.NAME].
+struct OffshootItem {
+  std::string offshoot;          ///< NAME
+  std::string path;              ///< "at", "steps", or a key of the experiment
+  const KeySpec* key = nullptr;  ///< nullptr: at, steps
+  const TomlNode* node = nullptr;
+  const ConfigSource* source = nullptr;
+  int line = 0;
+
+  std::string label() const;  ///< as messages name it: `offshoots.late.at`
+  Location location() const { return {source->name, line}; }
+};
+
 /// The sources of an experiment; a list, since items point into them.
 struct ExperimentReading {
   std::list<ConfigSource> sources;
   std::vector<BaseItem> base;
   std::vector<SweepItem> sweep;
+  std::vector<OffshootItem> offshoots;
 };
 
-/// A key of [sweep] as messages name it: `sweep."init.seed"`.
+/// A key of [sweep] as messages name it: `sweep."init.seed"`; that of an offshoot as it stands.
 std::string sweep_text(const std::string& path);
 
-/// Reads the file's text and the overrides (`a.b=v`) in turn. Every key and value of the base is
-/// valid by itself afterwards. Throws InputError.
+/// Reads the file's text, the overlays and the overrides (`a.b=v`) in turn. Every key and value of
+/// the base is valid by itself afterwards. Throws InputError.
 ExperimentReading read_sources(std::string_view toml, const std::string& name,
                                const std::filesystem::path& folder,
-                               const std::vector<std::string>& overrides, const Spec& spec);
+                               const std::vector<std::string>& overrides, const Spec& spec,
+                               const std::vector<ExperimentOverlay>& overlays = {});
 
 /// A valid value; a relative path in it is made absolute.
 Value read_value(const KeySpec& key, const TomlNode& node, const std::string& path,

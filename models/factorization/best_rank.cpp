@@ -25,8 +25,9 @@ Decomposition decompose(std::vector<double> matrix, std::int64_t rows, std::int6
   const auto m = static_cast<lapack_int>(rows);
   const auto n = static_cast<lapack_int>(cols);
   const auto least = static_cast<lapack_int>(vectors ? k : 1);
+  // LAPACKE asks for n columns of V^T even where it writes none.
   if (LAPACKE_dgesdd(LAPACK_ROW_MAJOR, vectors ? 'S' : 'N', m, n, matrix.data(), n, d.s.data(),
-                     d.u.data(), least, d.vt.data(), vectors ? n : 1) != 0) {
+                     d.u.data(), least, d.vt.data(), n) != 0) {
     throw std::runtime_error("dgesdd failed");
   }
   return d;

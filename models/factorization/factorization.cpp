@@ -9,6 +9,7 @@
 #include "core/executor/memory.hpp"
 #include "kernels/norms.hpp"
 #include "models/factorization/chain.hpp"
+#include "models/factorization/drawn_data.hpp"
 #include "models/factorization/objective.hpp"
 #include "models/factorization/penalty.hpp"
 #include "models/factorization/probes.hpp"
@@ -138,9 +139,9 @@ void validate_rotations(const ProbeSettings& probe, std::int64_t rows, std::int6
 
 void validate(const Settings& settings) {
   const Shape shape = shape_of(settings);
-  validate_start(settings, shape);
   validate_objective(settings, shape);
   validate_penalty(settings, shape);
+  validate_start(settings, shape);
   for (const auto& [probe, name] : requested_probes(settings)) {
     const ProbeSettings asked{settings, shape, name};
     const bool of_end = probe->needs.singular_values || probe->needs.top_left_vector;
@@ -231,7 +232,8 @@ const ModelKind& factorization_kind() {
       .footprint = factorization::footprint,
       .extents = factorization::extents,
       .make = factorization::make,
-      .arrays = factorization::arrays};
+      .arrays = factorization::arrays,
+      .drawn = factorization::drawn_data};
   return kind;
 }
 

@@ -100,11 +100,6 @@ void validate_objective(const Settings& settings, const Shape& shape) {
                     "a square target");
   }
   const ObjectiveKind kind = objective_kind(settings);
-  if (kind == ObjectiveKind::completion && entries_of(shape) > INT32_MAX) {
-    settings.reject("objective.kind",
-                    "\"completion\" of " + std::to_string(entries_of(shape)) + " entries",
-                    "at most " + std::to_string(INT32_MAX));
-  }
   if (kind == ObjectiveKind::linear && settings.has("optimizer.label_noise")) {
     settings.reject("optimizer.label_noise", "a value with objective.kind = \"linear\"",
                     "no value: f_0 - <W, Q> has no labels");

@@ -2,19 +2,19 @@
 // of W compare it with. One problem for all slots, or one each.
 //
 //   full, completion   c sum over the observed entries of (W_ij - M_ij)^2
-//   sensing            c sum_i (<A_i, W> - b_i)^2              (Li, Luo, Lyu 2021, section 2)
-//   linear             f_0 - <W, Q>                             (greedy rates: grad f is constant)
+//   sensing            c sum_i (<A_i, W> - b_i)^2        (Wang, Chen, Zhao, Tao 2022, A.2)
+//   linear             f_0 - <W, Q>                      (Li, Luo, Lyu 2021, section 4)
 //
 // c follows objective.convention, N the number of terms of the sum:
 //   sum            1/2
-//   paper          1/(2N)   Wang and Jacot 2023, section 2; sensing in Wang et al. 2022, appendix A
+//   paper          1/(2N)   Wang and Jacot 2023; sensing in Wang, Chen, Zhao, Tao 2022, A.2
 //   weight-decay   1/N      squared error without the 1/2, as training code has it
 // One drawn term stands for all N of them, so a stochastic gradient of one entry multiplies the
 // gradient of its own c r^2 by N, and with objective.l2 = lambda (penalty.hpp) one step is
 //   paper          theta - eta (1/2 grad r^2 + 2 lambda theta)
 //                = (1 - 2 eta lambda) theta - eta/2 grad r^2
 //   weight-decay   theta - eta (grad r^2 + lambda theta) = (1 - eta lambda) theta - eta grad r^2,
-// the two updates that jumps are studied with.
+// the paper's update and that of training code, of which its figures are drawn.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Penalties on the parameters of a factorization, added to its objective:
 //   objective.l2 = lambda            lambda/2 ||theta||^2; lambda ||theta||^2 under the convention
-//                                    "paper" (Wang and Jacot 2023, section 2)
+//                                    "paper" (Wang and Jacot 2023)
 //   objective.balance_penalty = c    c ||U^T U - V^T V||_F^2 of W = U V^T, U = W_2, V^T = W_1
-//                                    (Du, Hu, Lee 2018, who take c = 1/8, after Tu et al. 2016)
+//                                    (Du, Hu, Lee 2018, eq. 3, with c = 1/8)
 // Their values enter the train loss whole. The symmetric model descends f / 2, so there half of
 // their gradient enters too.
 #pragma once

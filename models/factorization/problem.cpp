@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -314,6 +315,11 @@ std::vector<std::uint8_t> mask_from_file(const Settings& settings, const TargetS
 std::vector<std::uint8_t> make_mask(const Settings& settings, const TargetSize& size,
                                     std::uint64_t seed) {
   const std::string& kind = settings.text("objective.mask.kind");
+  if (size.rows * size.cols > INT32_MAX) {  // terms have numbers of 32 bits
+    settings.reject("objective.kind",
+                    "\"completion\" of " + size_text(size.rows, size.cols) + " entries",
+                    "at most " + std::to_string(INT32_MAX));
+  }
   if (kind == "count") return counted_mask(settings, size, seed);
   if (kind == "entries") return listed_mask(settings, size);
   if (kind == "file") return mask_from_file(settings, size);
@@ -659,41 +665,16 @@ std::vector<double> gradient_at_zero(const Problem& problem) {
 }
 
 std::string problem_key(const Settings& settings) {
+  // Every key that is registered here, so that none can be forgotten.
+  static const Spec spec = [] {
+    Spec all;
+    add_problem_keys(all);
+    return all;
+  }();
   std::string key = to_toml(settings.value("problem.seed"));
-  for (const char* path : {"objective.kind",
-                           "objective.symmetric",
-                           "objective.observed",
-                           "objective.test_on",
-                           "objective.offset",
-                           "objective.mask.kind",
-                           "objective.mask.count",
-                           "objective.mask.rows",
-                           "objective.mask.cols",
-                           "objective.mask.path",
-                           "objective.mask.variable",
-                           "objective.mask.index",
-                           "objective.measurements.kind",
-                           "objective.measurements.count",
-                           "objective.measurements.path",
-                           "objective.measurements.variable",
-                           "objective.values.kind",
-                           "objective.values.path",
-                           "objective.values.variable",
-                           "objective.target.kind",
-                           "objective.target.size",
-                           "objective.target.rows",
-                           "objective.target.cols",
-                           "objective.target.norm",
-                           "objective.target.singular_values",
-                           "objective.target.scale",
-                           "objective.target.values",
-                           "objective.target.path",
-                           "objective.target.variable",
-                           "objective.target.index",
-                           "objective.target.rank",
-                           "objective.target.noise"}) {
+  for (const KeySpec& one : spec.keys()) {
     key += '|';
-    if (settings.has(path)) key += to_toml(settings.value(path));
+    if (settings.has(one.path)) key += to_toml(settings.value(one.path));
   }
   return key;
 }

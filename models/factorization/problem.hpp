@@ -44,7 +44,8 @@ Problem make_problem(const Settings& settings);
 /// form): objective.convention and penalties are not in it.
 std::vector<double> gradient_at_zero(const Problem& problem);
 
-/// Everything that `make_problem` reads, as one text: members with equal keys share a problem.
+/// problem.seed and the keys of the objective and its target, as one text: members with equal keys
+/// share a problem.
 std::string problem_key(const Settings& settings);
 
 /// Number m of measurements of a sensing objective, without drawing them. Throws InputError where a

@@ -10,7 +10,7 @@
 #include <cblas.h>
 
 #include "core/random/philox.hpp"
-#include "models/factorization/gradient_at_zero.hpp"
+#include "models/factorization/steepest_descent.hpp"
 #include "models/factorization/haar.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/factorization/start_given.hpp"

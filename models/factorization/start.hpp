@@ -29,7 +29,7 @@ void add_start_keys(Spec& spec);
 ///   ball        W_h uniform in the ball ||W_h||_F <= norms[h]: the sphere's point times
 ///               U^(1/size), U uniform on (0, 1)
 ///   rank_one    W(0) = end_norm u v^T along the steepest descent of f from W = 0
-///               (gradient_at_zero.hpp): u = v = v_1, the top eigenvector of -grad f(0), for the
+///               (steepest_descent.hpp): u = v = v_1, the top eigenvector of -grad f(0), for the
 ///               symmetric model and with objective.symmetric (Li, Luo, Lyu 2021, section 5), else
 ///               its top singular pair. Balanced: every layer has rank one and norm
 ///               end_norm^(1/depth), W_L = u e_1^T, W_h = e_1 e_1^T, W_1 = e_1 v^T times that.

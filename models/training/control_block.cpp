@@ -50,7 +50,7 @@ std::size_t ControlBlock::bytes_per_slot() { return wides * 8 + narrows * 4; }
 ControlBlock::ControlBlock(Executor& executor, std::int64_t slots)
     : slots_(slots), block_(executor, slots * static_cast<std::int64_t>(bytes_per_slot())) {}
 
-void ControlBlock::load(std::span<const Settings> members) {
+void ControlBlock::load(std::span<const Settings> members, const std::vector<bool>& waiting) {
   std::vector<std::byte> host(block_.bytes());
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   auto wide = [&]<class T>(Wide field, std::int64_t slot, T value) {
@@ -62,7 +62,8 @@ void ControlBlock::load(std::span<const Settings> members) {
   };
   for (std::int64_t slot = 0; slot < slots_; ++slot) {
     const bool taken = slot < static_cast<std::int64_t>(members.size());
-    narrow(active, slot, taken ? 1 : 0);
+    const bool waits = taken && !waiting.empty() && waiting[static_cast<std::size_t>(slot)];
+    narrow(active, slot, taken && !waits ? 1 : 0);
     narrow(reason, slot, static_cast<std::int32_t>(kernels::StopReason::none));
     wide(step, slot, std::int64_t{0});
     wide(time, slot, 0.0);
@@ -85,6 +86,36 @@ void ControlBlock::load(std::span<const Settings> members) {
          threshold("stop.divergence", std::numeric_limits<double>::infinity()));
   }
   block_.upload(host);
+}
+
+void ControlBlock::activate(std::span<const std::int64_t> slots) {
+  std::vector<std::byte> host = block_.download();
+  const auto wide = [&](Wide field, std::int64_t slot) {
+    std::int64_t value = 0;
+    std::memcpy(&value, host.data() + wide_offset(field, slots_) + slot * 8, 8);
+    return value;
+  };
+  const auto narrow = [&](Narrow field, std::int64_t slot, std::int32_t value) {
+    std::memcpy(host.data() + narrow_offset(field, slots_) + slot * 4, &value, 4);
+  };
+  for (const std::int64_t slot : slots) {
+    const bool done = wide(step, slot) >= wide(max_steps, slot);
+    narrow(active, slot, done ? 0 : 1);
+    narrow(
+        reason, slot,
+        static_cast<std::int32_t>(done ? kernels::StopReason::steps : kernels::StopReason::none));
+  }
+  block_.upload(host);
+}
+
+std::vector<StateArray> ControlBlock::state() const {
+  const kernels::StepControl c = control();
+  const auto array = [](const char* name, auto* values) {
+    return StateArray{name, reinterpret_cast<std::byte*>(values), sizeof *values, sizeof *values};
+  };
+  return {array("step", c.step), array("time", c.time), array("finite_step", c.finite_step),
+          array("finite_train_loss", c.finite_train_loss),
+          array("finite_grad_norm", c.finite_grad_norm)};
 }
 
 kernels::StepControl ControlBlock::control() const {

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "core/config/settings.hpp"
 #include "core/executor/memory.hpp"
 #include "kernels/stepping.hpp"
+#include "models/training/model.hpp"
 
 namespace manyfold {
 
@@ -25,8 +27,14 @@ struct ControlView {
 class ControlBlock {
  public:
   ControlBlock(Executor& executor, std::int64_t slots);
-  /// Slots 0 ... members.size()-1 become active at step 0, the others inactive.
-  void load(std::span<const Settings> members);
+  /// Slots 0 ... members.size()-1 become active at step 0, but those that wait; the others
+  /// inactive. `waiting`: by slot; empty: none.
+  void load(std::span<const Settings> members, const std::vector<bool>& waiting = {});
+  /// Slots that stand at their members' states (`state`) become active, unless all their steps are
+  /// done. Waits for the device.
+  void activate(std::span<const std::int64_t> slots);
+  /// What a member takes along of the stepping.
+  std::vector<StateArray> state() const;
 
   kernels::StepControl control() const;
   const std::byte* data() const { return block_.data(); }

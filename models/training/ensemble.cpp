@@ -6,7 +6,9 @@
 #include "models/training/ensemble.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/combine.hpp"
 #include "kernels/stepping.hpp"
@@ -50,6 +52,19 @@ std::size_t Ensemble::bytes_per_slot(const Settings& example, const ProbePlan& p
          optimizer_kind(example).bytes_per_slot(example, parameters, element_bytes(example));
 }
 
+std::size_t Ensemble::state_bytes(const Settings& example, const ProbePlan& probes,
+                                  std::int64_t parameters) {
+  std::size_t bytes =
+      static_cast<std::size_t>(parameters) * element_bytes(example) +
+      optimizer_kind(example).bytes_per_slot(example, parameters, element_bytes(example)) +
+      ControlBlock::bytes_per_slot();
+  for (const ProbeRequest& probe : probes.probes) {
+    const auto width = static_cast<std::size_t>(product(extents_of(example, probe.kind)));
+    bytes += width * probe.watches.size() * sizeof(double);
+  }
+  return bytes;
+}
+
 Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan& family,
                    const ProbePlan& probes, std::int64_t check_every)
     : executor_(executor),
@@ -59,6 +74,7 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
       touched_bytes_(family.footprint.bytes_per_slot + family.footprint.shared_bytes),
       optimizer_needs_gradient_(optimizer_kind(example).needs_gradient),
       optimizer_needs_norm_(optimizer_kind(example).needs_grad_norm2),
+      optimizer_name_(optimizer_kind(example).name),
       control_(executor, family.slots),
       model_(model_kind(example).make(executor, example, family.slots, family.shared_problem)),
       optimizer_(optimizer_kind(example).make({executor, *model_, example, family.slots})) {
@@ -188,15 +204,92 @@ void Ensemble::observe_watches() {
   }
 }
 
-void Ensemble::load(std::span<const Settings> members) {
+void Ensemble::load(std::span<const Settings> members, const std::vector<bool>& waiting) {
   model_->load(members);
   optimizer_->load(members);
-  control_.load(members);
+  control_.load(members, waiting);
   if (watch_width_ > 0) {
     constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
     watch_state_.upload(
         std::vector<double>(static_cast<std::size_t>(watch_state_.size()), nothing));
   }
+}
+
+std::vector<StateArray> Ensemble::state() {
+  std::vector<StateArray> all;
+  const auto add = [&](const std::string& owner, std::vector<StateArray> arrays) {
+    for (StateArray& array : arrays) {
+      array.name = owner + "/" + array.name;
+      all.push_back(std::move(array));
+    }
+  };
+  std::visit([&](const auto& typed) { add("model", {vector_state("parameters", typed.values)}); },
+             model_->parameters());
+  add("probe", model_->state());
+  // Kinds of optimizers mean different things by one name.
+  add("optimizer/" + optimizer_name_, optimizer_->state());
+  add("control", control_.state());
+  for (const Place& place : watch_places_) {
+    const auto& watches = probes_.probes[static_cast<std::size_t>(place.probe)].watches;
+    add("watch", {{watches[static_cast<std::size_t>(place.watch)].variable,
+                   reinterpret_cast<std::byte*>(watch_state_.data() + place.offset),
+                   static_cast<std::size_t>(place.width) * sizeof(double),
+                   static_cast<std::size_t>(watch_width_) * sizeof(double)}});
+  }
+  return all;
+}
+
+std::size_t Ensemble::state_bytes() {
+  std::size_t bytes = 0;
+  for (const StateArray& array : state()) bytes += array.bytes;
+  return bytes;
+}
+
+void Ensemble::enter(std::span<const Entry> entries) {
+  if (entries.empty()) return;
+  std::vector<std::int64_t> slots;
+  for (const Entry& entry : entries) slots.push_back(entry.slot);
+  const auto [lowest, highest] = std::minmax_element(slots.begin(), slots.end());
+  for (const StateArray& array : state()) {
+    // One copy there and back, however many slots lie in between.
+    std::byte* const from = array.data + static_cast<std::size_t>(*lowest) * array.stride;
+    std::vector<std::byte> host(static_cast<std::size_t>(*highest - *lowest) * array.stride +
+                                array.bytes);
+    bool changed = false;
+    for (const Entry& entry : entries) {
+      for (const SlotState::Array& saved : entry.state->arrays) {
+        if (saved.name != array.name || saved.bytes.size() != array.bytes) continue;
+        if (!changed) executor_.copy_out(host.data(), from, host.size());
+        changed = true;
+        std::copy(
+            saved.bytes.begin(), saved.bytes.end(),
+            host.begin() + static_cast<std::ptrdiff_t>(
+                               static_cast<std::size_t>(entry.slot - *lowest) * array.stride));
+      }
+    }
+    if (changed) executor_.copy_in(from, host.data(), host.size());
+  }
+  control_.activate(slots);
+}
+
+std::vector<SlotState> Ensemble::save(std::int64_t first, std::int64_t count) {
+  std::vector<SlotState> states(static_cast<std::size_t>(count));
+  if (count == 0) return states;
+  for (const StateArray& array : state()) {
+    std::vector<std::byte> host(static_cast<std::size_t>(count - 1) * array.stride + array.bytes);
+    if (host.empty()) continue;
+    executor_.copy_out(host.data(), array.data + static_cast<std::size_t>(first) * array.stride,
+                       host.size());
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      const auto from = host.begin() + static_cast<std::ptrdiff_t>(i * array.stride);
+      const auto to = from + static_cast<std::ptrdiff_t>(array.bytes);
+      states[i].arrays.push_back({array.name, {from, to}});
+      if (array.name == "control/step") {
+        std::memcpy(&states[i].step, states[i].arrays.back().bytes.data(), sizeof states[i].step);
+      }
+    }
+  }
+  return states;
 }
 
 void Ensemble::advance(std::int64_t from, std::int64_t to) {

@@ -1,13 +1,16 @@
 // A family living on a device in S slots: model, optimizer, stepping state and the recorded
-// programs that step and observe it. All slots are at one step; members that ended are frozen.
+// programs that step and observe it. All slots are at one step; members that ended, or wait for
+// theirs, are frozen.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "core/checkpoint/slot_state.hpp"
 #include "core/config/settings.hpp"
 #include "core/executor/executor.hpp"
 #include "core/executor/memory.hpp"
@@ -25,8 +28,22 @@ class Ensemble {
   Ensemble(Executor& executor, const Settings& example, const FamilyPlan& family,
            const ProbePlan& probes, std::int64_t check_every);
 
-  /// Members at step 0 into slots 0, 1, ...; at most `slots` of them.
-  void load(std::span<const Settings> members);
+  /// Members at step 0 into slots 0, 1, ...; at most `slots` of them. Those that wait (`waiting`,
+  /// by slot) stand still until they `enter`.
+  void load(std::span<const Settings> members, const std::vector<bool>& waiting = {});
+
+  /// A waiting member takes over a state: what has the same name and size in it. The rest, such as
+  /// what another kind of optimizer remembers, stays as `load` left it.
+  struct Entry {
+    std::int64_t slot = 0;
+    const SlotState* state = nullptr;
+  };
+  void enter(std::span<const Entry> entries);
+  /// What the members of consecutive slots take along, as they are after the work so far: the
+  /// state itself, not what a look at it leaves behind (`watched`). Waits for the device.
+  std::vector<SlotState> save(std::int64_t first, std::int64_t count);
+  /// Bytes of one SlotState.
+  std::size_t state_bytes();
 
   /// Steps all slots from step `from` (where they are) to step `to`, without waiting.
   void advance(std::int64_t from, std::int64_t to);
@@ -69,6 +86,9 @@ class Ensemble {
   /// Bytes a slot needs beside the model: optimizer, stepping state, sample buffers.
   static std::size_t bytes_per_slot(const Settings& example, const ProbePlan& probes,
                                     std::int64_t parameters);
+  /// Bytes of a SlotState, at most, beside what probes remember of starts; of host memory.
+  static std::size_t state_bytes(const Settings& example, const ProbePlan& probes,
+                                 std::int64_t parameters);
 
  private:
   struct Samples {
@@ -79,6 +99,7 @@ class Ensemble {
     std::unique_ptr<Program> program;
   };
 
+  std::vector<StateArray> state();
   void observe(const ProbeRequest& probe, double* out, std::int64_t stride);
   void observe_watches();
   void record_programs(const ProbePlan& probes, std::int64_t check_every);
@@ -90,6 +111,7 @@ class Ensemble {
   std::size_t touched_bytes_;
   bool optimizer_needs_gradient_;
   bool optimizer_needs_norm_;
+  std::string optimizer_name_;
   ControlBlock control_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizer> optimizer_;

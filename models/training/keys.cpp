@@ -75,6 +75,16 @@ void add_stop_keys(Spec& spec) {
        .sweepable = false});
 }
 
+void add_record_keys(Spec& spec) {
+  spec.add({.path = "record.states",
+            .type = Type::boolean,
+            .doc =
+                "Keeps the last states of members in states.log beside the record, to go on with "
+                "them: manyfold run --extend.",
+            .default_value = true,
+            .sweepable = false});
+}
+
 }  // namespace
 
 std::span<const ModelKind> model_kinds() {
@@ -112,6 +122,9 @@ const Spec& experiment_spec() {
     add_schedule_keys(all);
     add_stop_keys(all);
     add_probe_keys(all);
+    add_record_keys(all);
+    // The network, its problem and its probes are the parent's.
+    all.let_offshoots_set({"optimizer", "schedule", "stop", "sgd", "objective.l2"});
     return all;
   }();
   return spec;

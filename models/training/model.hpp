@@ -14,6 +14,7 @@
 
 #include "core/config/settings.hpp"
 #include "core/config/spec.hpp"
+#include "core/data/array_file.hpp"
 #include "core/executor/executor.hpp"
 #include "core/record/layout.hpp"
 #include "core/view.hpp"
@@ -110,6 +111,13 @@ class Model {
   virtual std::vector<StateArray> state() { return {}; }
 };
 
+/// An array that a member has before its first step, and what it is.
+struct DrawnArray {
+  std::string name;  ///< of its file: "target", "W_1"
+  std::string doc;
+  Array array;
+};
+
 struct ModelKind {
   std::vector<std::string> names;  ///< values of model.kind
   void (*add_keys)(Spec&);
@@ -132,6 +140,9 @@ struct ModelKind {
                                  bool shared_problem);
   /// The parameters of members of this shape, in their order.
   std::vector<ParameterArray> (*arrays)(const Settings&) = nullptr;
+  /// What a member is trained on and from: its problem and its start, in double precision, as
+  /// `make`'s model loads them (in f32 it rounds them).
+  std::vector<DrawnArray> (*drawn)(const Settings&);
 };
 
 /// Product of the extents.

@@ -10,7 +10,9 @@
 #include <unordered_set>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "core/config/validate.hpp"
 #include "core/error.hpp"
 #include "core/record/shape.hpp"
 #include "models/training/ensemble.hpp"
@@ -72,8 +74,9 @@ CoordinateLayout coordinate(const SweptKey& key, const Spec& spec) {
 /// Groups members; the layout's extents are the largest over all families.
 class Planner {
  public:
-  Planner(const Experiment& experiment, const DeviceDescription& device)
-      : experiment_(experiment), device_(device) {}
+  Planner(const Experiment& experiment, const DeviceDescription& device,
+          const Continuation* continuation)
+      : experiment_(experiment), device_(device), continuation_(continuation) {}
 
   Plan make() {
     const Settings first = experiment_.member(0);
@@ -81,6 +84,7 @@ class Planner {
     plan_.check_every = first.integer("stop.check_every");
     group_members();
     for (std::size_t f = 0; f < plan_.families.size(); ++f) size_family(f);
+    count_kept_states();
     lay_out();
     return std::move(plan_);
   }
@@ -108,24 +112,99 @@ class Planner {
       if (is_new) {
         FamilyPlan family;
         family.description = description;
+        family.example = m;
         plan_.families.push_back(std::move(family));
         problems.push_back(kind.problem_key(settings));
       }
       FamilyPlan& family = plan_.families[found->second];
-      family.members.push_back(m);
+      family.all.push_back(m);
       const std::int64_t steps = settings.integer("stop.steps");
-      family.member_steps += steps;
+      family.member_steps += place(m, settings, found->second);
       ends_.insert(steps);
       if (family.shared_problem && kind.problem_key(settings) != problems[found->second]) {
         family.shared_problem = false;
       }
     }
-    for (const FamilyPlan& family : plan_.families) plan_.member_steps += family.member_steps;
+    offshoots_.resize(plan_.families.size());
+    for (std::size_t f = 0; f < plan_.families.size(); ++f) {
+      FamilyPlan& family = plan_.families[f];
+      plan_.member_steps += family.member_steps;
+      family.starters = family.members.size();
+      family.members.insert(family.members.end(), offshoots_[f].begin(), offshoots_[f].end());
+      const auto middle = family.members.begin() + static_cast<std::ptrdiff_t>(family.starters);
+      const auto earlier = [&](std::int64_t a, std::int64_t b) {
+        return plan_.begin_of(a) < plan_.begin_of(b);
+      };
+      std::stable_sort(family.members.begin(), middle, earlier);
+      std::stable_sort(middle, family.members.end(), earlier);
+    }
+  }
+
+  /// Notes where a member begins; the steps that it has before it, at most.
+  std::int64_t place(std::int64_t member, const Settings& settings, std::size_t family) {
+    const std::optional<Branch> branch = experiment_.branch(member);
+    const std::int64_t steps = settings.integer("stop.steps");
+    if (branch) check_branch(*branch, settings);
+    const std::int64_t position =
+        continuation_ == nullptr ? 0 : continuation_->position[static_cast<std::size_t>(member)];
+    if (position == Continuation::done) return 0;
+    offshoots_.resize(std::max(offshoots_.size(), family + 1));
+    const bool from_parent = branch && position == 0;
+    const std::int64_t begin = from_parent ? branch->step : position;
+    if (begin > 0) {
+      plan_.begin.resize(static_cast<std::size_t>(experiment_.members()), 0);
+      plan_.begin[static_cast<std::size_t>(member)] = begin;
+    }
+    if (from_parent) {
+      ++plan_.branches[branch->parent][branch->step];
+      offshoots_[family].push_back(member);
+    } else {
+      plan_.families[family].members.push_back(member);
+    }
+    return steps - begin;
+  }
+
+  /// Steps that no parent reaches, or that lie beyond the offshoot's own end.
+  void check_branch(const Branch& branch, const Settings& settings) {
+    const std::string key = fmt::format("offshoots.{}.at", branch.offshoot);
+    const std::int64_t reached = experiment_.member(branch.parent).integer("stop.steps");
+    const auto reject = [&](const std::string& expected) {
+      throw InputError(
+          found_text(branch.place.text(), key, fmt::format("{}", branch.step), expected));
+    };
+    if (branch.step > reached) {
+      reject(fmt::format("at most {}, where stop.steps ends member {}", reached, branch.parent));
+    }
+    const std::int64_t last = settings.integer("stop.steps");
+    if (branch.step > last) reject(fmt::format("at most {}, the offshoot's stop.steps", last));
+    ends_.insert(branch.step);
+  }
+
+  /// States wait on the host from the parent's wave to that of the last offshoot.
+  void count_kept_states() {
+    std::unordered_map<std::int64_t, std::size_t> family_of;
+    for (std::size_t f = 0; f < plan_.families.size(); ++f) {
+      for (const std::int64_t m : plan_.families[f].members) {
+        if (plan_.branches.contains(m)) family_of[m] = f;
+      }
+    }
+    for (const auto& [parent, steps] : plan_.branches) {
+      const auto family = family_of.find(parent);
+      if (family == family_of.end()) continue;  // done: its states are in the log of states
+      plan_.kept_bytes += plan_.families[family->second].state_bytes * steps.size();
+    }
+    const auto pages = static_cast<std::size_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+    const auto page = static_cast<std::size_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
+    if (pages > 0 && plan_.kept_bytes > pages * page) {
+      throw ResourceError(fmt::format(
+          "the states that offshoots wait for need {} bytes of memory, and this machine has {}",
+          plan_.kept_bytes, pages * page));
+    }
   }
 
   void size_family(std::size_t index) {
     FamilyPlan& family = plan_.families[index];
-    const Settings example = experiment_.member(family.members.front());
+    const Settings example = experiment_.member(family.example);
     const ModelKind& kind = model_kind(example);
     family.footprint = kind.footprint(example, family.shared_problem);
     family.footprint.bytes_per_slot +=
@@ -138,12 +217,18 @@ class Planner {
           fmt::format("one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
                       family.description, one + shared, device_.name, budget));
     }
+    family.state_bytes = Ensemble::state_bytes(example, plan_.probes, family.footprint.parameters);
     check_problems(family);
-    const auto fits = static_cast<std::int64_t>((budget - shared) / one);
-    const auto members = static_cast<std::int64_t>(family.members.size());
-    family.waves = (members + std::min(members, fits) - 1) / std::min(members, fits);
+    const std::size_t fits = (budget - shared) / one;
     // Waves of equal size: the last is not a small remainder that leaves the device idle.
-    family.slots = (members + family.waves - 1) / family.waves;
+    for (const std::size_t members : {family.starters, family.members.size() - family.starters}) {
+      if (members == 0) continue;
+      const std::size_t waves = (members + fits - 1) / fits;
+      family.slots =
+          std::max(family.slots, static_cast<std::int64_t>((members + waves - 1) / waves));
+    }
+    family.waves =
+        static_cast<std::int64_t>(family.waves_of(false).size() + family.waves_of(true).size());
     for (const ProbeRequest& probe : plan_.probes.probes) {
       if (probe.kind.extents.empty()) continue;
       const std::vector<std::int64_t> extents = kind.extents(example, probe.kind);
@@ -243,8 +328,23 @@ class Planner {
       const std::int64_t seed = experiment_.member(0).integer("seed");
       layout.coordinates.push_back({"seed", "1", "seed", std::vector<std::int64_t>(members, seed)});
     }
-    layout.coordinates.push_back({"parent", "1", "member that this one branched from; -1: none",
-                                  std::vector<std::int64_t>(members, -1)});
+    std::vector<std::int64_t> parent(members, -1), step(members, -1);
+    std::vector<std::string> name(members);
+    for (std::int64_t m = experiment_.product(); m < layout.members; ++m) {
+      const Branch branch = *experiment_.branch(m);
+      parent[static_cast<std::size_t>(m)] = branch.parent;
+      step[static_cast<std::size_t>(m)] = branch.step;
+      name[static_cast<std::size_t>(m)] = branch.offshoot;
+    }
+    layout.coordinates.push_back(
+        {"parent", "1", "member that this one branched from; -1: none", std::move(parent)});
+    layout.coordinates.push_back({"branch_step", "1",
+                                  "step at which this member branched from its parent; -1: none",
+                                  std::move(step)});
+    if (experiment_.product() < layout.members) {
+      layout.coordinates.push_back(
+          {"offshoot", "1", "table of the experiment that describes the branch", std::move(name)});
+    }
     refuse_names_that_are_taken();
   }
 
@@ -253,7 +353,7 @@ class Planner {
     RecordLayout& layout = plan_.layout;
     for (std::size_t f = 0; f < plan_.families.size(); ++f) {
       FamilyPlan& family = plan_.families[f];
-      const Settings example = experiment_.member(family.members.front());
+      const Settings example = experiment_.member(family.example);
       family.arrays = model_kind(example).arrays(example);
       family.first_array = static_cast<int>(layout.variables.size());
       for (const ParameterArray& array : family.arrays) {
@@ -268,7 +368,7 @@ class Planner {
         variable.group = static_cast<int>(layout.groups.size());
         layout.variables.push_back(variable);
       }
-      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.members});
+      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.all});
     }
   }
 
@@ -301,7 +401,9 @@ class Planner {
 
   const Experiment& experiment_;
   const DeviceDescription& device_;
+  const Continuation* continuation_;
   Plan plan_;
+  std::vector<std::vector<std::int64_t>> offshoots_;  ///< by family
   std::set<std::int64_t> ends_;
   std::map<std::string, std::vector<std::int64_t>> extents_;
 };
@@ -322,8 +424,22 @@ double Plan::flops() const {
   return flops;
 }
 
-Plan make_plan(const Experiment& experiment, const DeviceDescription& device) {
-  return Planner(experiment, device).make();
+std::vector<FamilyPlan::Wave> FamilyPlan::waves_of(bool offshoots) const {
+  const std::size_t begin = offshoots ? starters : 0;
+  const std::size_t end = offshoots ? members.size() : starters;
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, slots));
+  const std::size_t count = (end - begin + most - 1) / most;
+  std::vector<Wave> all;
+  for (std::size_t wave = 0; wave < count; ++wave) {
+    const std::size_t first = begin + wave * most;
+    all.push_back({first, std::min(most, end - first)});
+  }
+  return all;
+}
+
+Plan make_plan(const Experiment& experiment, const DeviceDescription& device,
+               const Continuation* continuation) {
+  return Planner(experiment, device, continuation).make();
 }
 
 }  // namespace manyfold

@@ -1,11 +1,16 @@
 // What an experiment will need, before anything is allocated: families, slots, waves, memory, the
-// record's layout and size.
+// record's layout and size; and which members begin where another one was left.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/slot_state.hpp"
 #include "core/executor/executor.hpp"
 #include "core/record/layout.hpp"
 #include "core/sweep/experiment.hpp"
@@ -16,13 +21,19 @@ namespace manyfold {
 
 /// Members of one shape, which share kernels and a memory layout.
 struct FamilyPlan {
-  std::string description;            ///< "deep_linear 20x20 . 20x20 full, gd, f64"
-  std::vector<std::int64_t> members;  ///< their numbers, ascending
-  bool shared_problem = true;         ///< one target and mask for all
-  Footprint footprint;                ///< model, optimizer, control and sample buffers together
-  std::int64_t slots = 0;             ///< members on the device at once
-  std::int64_t waves = 0;             ///< ceil(members / slots)
-  std::int64_t member_steps = 0;      ///< at most: members may stop early
+  std::string description;        ///< "deep_linear 20x20 . 20x20 full, gd, f64"
+  std::int64_t example = 0;       ///< any of its members
+  std::vector<std::int64_t> all;  ///< numbers of all its members, ascending
+  /// Numbers of those that are to be run: first the starters, then the offshoots that branch off in
+  /// this run, each ascending by the step at which they begin, then by number.
+  std::vector<std::int64_t> members;
+  std::size_t starters = 0;
+  bool shared_problem = true;     ///< one target and mask for all
+  Footprint footprint;            ///< model, optimizer, control and sample buffers together
+  std::int64_t slots = 0;         ///< members on the device at once
+  std::int64_t waves = 0;         ///< of starters and of offshoots, which come after them
+  std::size_t state_bytes = 0;    ///< of a member's SlotState, without what probes remember
+  std::int64_t member_steps = 0;  ///< at most: members may stop early
   /// Where parameters are recorded: their arrays, and the first of the record's variables for them.
   std::vector<ParameterArray> arrays{};
   int first_array = -1;
@@ -30,6 +41,24 @@ struct FamilyPlan {
   std::size_t bytes() const {
     return footprint.shared_bytes + footprint.bytes_per_slot * static_cast<std::size_t>(slots);
   }
+
+  /// A wave of starters, or of offshoots: which of `members`.
+  struct Wave {
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+  std::vector<Wave> waves_of(bool offshoots) const;
+};
+
+/// What an earlier run of some of the members left behind.
+struct Continuation {
+  static constexpr std::int64_t done = -1;
+  /// By member: `done`, 0 (run it from its start, or its branch), or the step that it stands at.
+  std::vector<std::int64_t> position;
+  std::vector<std::int64_t> end_step;  ///< by member, of those that are done
+  /// Whether there is a state of a member at a step, and that state.
+  std::function<bool(std::int64_t member, std::int64_t step)> has_state;
+  std::function<std::optional<SlotState>(std::int64_t member, std::int64_t step)> state;
 };
 
 struct Plan {
@@ -38,13 +67,22 @@ struct Plan {
   RecordLayout layout;
   std::int64_t check_every = 0;
   std::int64_t member_steps = 0;
+  /// The steps at which members are branched off in this run and to how many offshoots; by parent.
+  std::map<std::int64_t, std::map<std::int64_t, std::int64_t>> branches;
+  /// By member; empty where all begin at their starts. An offshoot begins at its branch step.
+  std::vector<std::int64_t> begin;
+  std::size_t kept_bytes = 0;  ///< host memory for the states of parents that offshoots wait for
 
+  std::int64_t begin_of(std::int64_t member) const {
+    return begin.empty() ? 0 : begin[static_cast<std::size_t>(member)];
+  }
   std::size_t peak_bytes() const;  ///< of device memory: families run one after another
   double flops() const;            ///< of all gradients, if no member stops early
 };
 
 /// Validates every member, too. Throws InputError, and ResourceError when one member of a family
-/// does not fit the device's memory budget.
-Plan make_plan(const Experiment& experiment, const DeviceDescription& device);
+/// does not fit the device's memory budget, or what offshoots wait for this machine's memory.
+Plan make_plan(const Experiment& experiment, const DeviceDescription& device,
+               const Continuation* continuation = nullptr);
 
 }  // namespace manyfold

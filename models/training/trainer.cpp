@@ -7,10 +7,14 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <optional>
+#include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "core/error.hpp"
 #include "core/executor/range.hpp"
 #include "models/training/ensemble.hpp"
 
@@ -84,14 +88,29 @@ class Run {
     finite_variable_ = index;
     // A measured gap costs a few microseconds, a replay at least ten: one in 256 is well below 1 %.
     if (context.profile) context.executor.measure_gaps(256);
+    if (context.continuation == nullptr) return;
+    const auto& positions = context.continuation->position;
+    summary_.kept = std::count(positions.begin(), positions.end(), Continuation::done);
+    progress_.members_done = summary_.kept;
+    for (const auto& [parent, steps] : plan.branches) {
+      const auto p = static_cast<std::size_t>(parent);
+      if (context.continuation->position[p] == Continuation::done) {
+        parent_ends_[parent] = context.continuation->end_step[p];
+      }
+    }
   }
 
   RunSummary run() {
     progress();
     {
       const Range range(context_.executor, experiment_.base().text("name"));
-      for (std::size_t f = 0; f < plan_.families.size() && !stopping(); ++f) run_family(f);
+      for (const bool offshoots : {false, true}) {
+        for (std::size_t f = 0; f < plan_.families.size() && !stopping(); ++f) {
+          run_family(f, offshoots);
+        }
+      }
     }
+    if (context_.states != nullptr) context_.states->sync();
     summary_.seconds = seconds_since(start_);
     if (context_.profile) {
       // On a CPU host and device are one, so what the host records is time the device waits.
@@ -102,7 +121,7 @@ class Run {
       summary_.profile = profile_;
     }
     summary_.interrupted = stopping();
-    std::int64_t ended = 0;
+    std::int64_t ended = summary_.kept;
     for (const auto& [status, count] : summary_.members) ended += count;
     if (plan_.layout.members > ended) {
       summary_.members[MemberStatus::pending] = plan_.layout.members - ended;
@@ -120,41 +139,98 @@ class Run {
 
   bool stopping() const { return context_.stop.load(std::memory_order_relaxed); }
 
-  void run_family(std::size_t index) {
+  void run_family(std::size_t index, bool offshoots) {
     const FamilyPlan& family = plan_.families[index];
-    const Settings example = experiment_.member(family.members.front());
+    const std::vector<FamilyPlan::Wave> waves = family.waves_of(offshoots);
+    if (waves.empty()) return;
+    const Settings example = experiment_.member(family.example);
     const Range range(context_.executor, family.description);
     Ensemble ensemble(context_.executor, example, family, plan_.probes, plan_.check_every);
-    for (std::int64_t wave = 0; wave < family.waves && !stopping(); ++wave) {
-      const auto begin = static_cast<std::size_t>(wave * family.slots);
-      const auto end =
-          std::min(family.members.size(), begin + static_cast<std::size_t>(family.slots));
-      const std::span members = std::span(family.members).subspan(begin, end - begin);
+    std::int64_t number = 0;
+    for (const FamilyPlan::Wave& planned : waves) {
+      if (stopping()) return;
+      const std::span all = std::span(family.members).subspan(planned.first, planned.count);
+      const std::vector<std::int64_t> members =
+          offshoots ? with_parents(all) : std::vector(all.begin(), all.end());
       progress_.phase = fmt::format("family {}/{}", index + 1, plan_.families.size());
-      if (family.waves > 1) progress_.phase += fmt::format(", wave {}/{}", wave + 1, family.waves);
-      context_.events.info(
-          "wave_started",
-          fmt::format("{}: {} members, {} slots", family.description, members.size(), family.slots),
-          {{"family", family.description},
-           {"wave", wave},
-           {"members", static_cast<std::int64_t>(members.size())}});
-      run_wave(ensemble, family, members);
+      if (waves.size() > 1)
+        progress_.phase += fmt::format(", wave {}/{}", number + 1, waves.size());
+      if (offshoots) progress_.phase += " of offshoots";
+      context_.events.info("wave_started",
+                           fmt::format("{}: {} {}, {} slots", family.description, members.size(),
+                                       offshoots ? "offshoots" : "members", family.slots),
+                           {{"family", family.description},
+                            {"wave", number++},
+                            {"members", static_cast<std::int64_t>(members.size())},
+                            {"offshoots", offshoots}});
+      if (!members.empty()) run_wave(ensemble, family, members, offshoots);
     }
   }
 
+  /// Offshoots whose parents got to the branch; the others stay pending.
+  std::vector<std::int64_t> with_parents(std::span<const std::int64_t> offshoots) {
+    std::vector<std::int64_t> members;
+    std::vector<MemberEnd> never;
+    for (const std::int64_t m : offshoots) {
+      const Branch branch = *experiment_.branch(m);
+      if (has_state(branch.parent, branch.step)) {
+        members.push_back(m);
+        continue;
+      }
+      const auto end = parent_ends_.find(branch.parent);
+      never.push_back(
+          {m, MemberStatus::pending, 0,
+           end == parent_ends_.end()
+               ? fmt::format("no state of member {} at step {}", branch.parent, branch.step)
+               : fmt::format("member {} ended at step {}, before the branch", branch.parent,
+                             end->second)});
+    }
+    record(never);
+    return members;
+  }
+
+  bool has_state(std::int64_t member, std::int64_t step) const {
+    return kept_.contains({member, step}) ||
+           (context_.continuation != nullptr && context_.continuation->has_state(member, step));
+  }
+
+  /// The state with which a member enters its wave.
+  std::shared_ptr<const SlotState> take_state(std::int64_t member, bool offshoot) {
+    std::int64_t step = plan_.begin_of(member);
+    std::int64_t owner = member;
+    if (offshoot) {
+      owner = experiment_.branch(member)->parent;
+      const auto kept = kept_.find({owner, step});
+      if (kept != kept_.end()) {
+        std::shared_ptr<const SlotState> state = kept->second.state;
+        if (--kept->second.waiting == 0) kept_.erase(kept);
+        return state;
+      }
+    }
+    auto state =
+        context_.continuation == nullptr ? std::nullopt : context_.continuation->state(owner, step);
+    if (!state)
+      throw ResourceError(fmt::format("the state of member {} at step {} is gone", owner, step));
+    return std::make_shared<const SlotState>(*std::move(state));
+  }
+
   void run_wave(Ensemble& ensemble, const FamilyPlan& family,
-                std::span<const std::int64_t> members) {
+                const std::vector<std::int64_t>& members, bool offshoots) {
     std::vector<Settings> settings;
     settings.reserve(members.size());
     std::int64_t last = 0;
+    std::vector<std::int64_t> begin;
+    std::vector<bool> waiting;
     for (const std::int64_t m : members) {
       settings.push_back(experiment_.member(m));
       last = std::max(last, settings.back().integer("stop.steps"));
+      begin.push_back(plan_.begin_of(m));
+      waiting.push_back(offshoots || begin.back() > 0);
     }
     const auto loading = Clock::now();
     {
       const Range range(context_.executor, "load");
-      ensemble.load(settings);
+      ensemble.load(settings, waiting);
     }
     profile_.load += seconds_since(loading);
 
@@ -162,17 +238,32 @@ class Run {
     Wave wave{.ensemble = ensemble,
               .family = family,
               .members = members,
+              .offshoots = offshoots,
+              .begin = begin,
+              .entered = static_cast<std::size_t>(std::find(waiting.begin(), waiting.end(), true) -
+                                                  waiting.begin()),
               .ended = std::vector<bool>(members.size(), false),
-              .steps_seen = std::vector<std::int64_t>(members.size(), 0),
-              .next = std::vector<std::size_t>(cadences.size(), 0)};
+              .steps_seen = begin,
+              .next = std::vector<std::size_t>(cadences.size(), 0),
+              .pending = std::vector<std::size_t>(cadences.size(), 0)};
+    for (std::size_t slot = 0; slot < members.size(); ++slot) {
+      const auto branches = plan_.branches.find(members[slot]);
+      if (branches == plan_.branches.end()) continue;
+      for (const auto& [step, count] : branches->second) {
+        if (step >= begin[slot]) wave.branches[step].push_back(slot);
+      }
+    }
+    std::int64_t position = begin.front();  // ascending
+    wave.skip_to(position, cadences);
     Heartbeat heartbeat(plan_.check_every);
     std::optional<Ensemble::Look> before;
     Stretch stretch;
     std::optional<Stretch> stretch_before;
-    std::int64_t position = 0;
     for (;;) {
+      enter(wave, position);
       std::vector<int> due;
-      std::int64_t target = std::min(last, position + heartbeat.steps());
+      std::int64_t target = std::min(
+          {last, position + heartbeat.steps(), wave.next_entry(), wave.next_branch(position)});
       for (std::size_t c = 0; c < cadences.size(); ++c) {
         const auto& steps = cadences[c].steps;
         std::size_t next = wave.next_to_look(c);
@@ -189,6 +280,7 @@ class Run {
         return ensemble.look(position, due);
       }();
       wave.looked(due);
+      keep_branches(wave, position);
       if (context_.profile) stretch.looked = context_.executor.moment();
       if (position < last) {
         const Range range(context_.executor, "step");
@@ -204,7 +296,15 @@ class Run {
       before = look;
       const bool finished = position == last;
       position = target;
-      if (finished || wave.live == 0 || stopping()) break;
+      if (finished || stopping() || (wave.live == 0 && !wave.entries_left())) break;
+      if (wave.live == 0) {
+        // Nobody moves until the next member enters.
+        take(wave, *before);
+        before.reset();
+        show_last(wave, position, wave.next_entry());
+        position = wave.next_entry();
+        wave.skip_to(position, cadences);
+      }
     }
     take(wave, *before);
     if (stretch_before) count(*stretch_before);
@@ -212,24 +312,78 @@ class Run {
     finish(wave);
   }
 
+  /// Members in slots 0, 1, ..., ascending by the step at which they enter.
   struct Wave {
+    static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
     Ensemble& ensemble;
     const FamilyPlan& family;
     std::span<const std::int64_t> members;
+    bool offshoots;
+    std::vector<std::int64_t> begin;
+    std::size_t entered;  ///< slots from here on wait for their members to enter
     std::vector<bool> ended;
     std::vector<std::int64_t> steps_seen;  ///< per slot, for counting member-steps
     std::vector<std::size_t> next;         ///< per cadence: index of the next sample to be read
-    std::vector<std::size_t> pending{};    ///< per cadence: looks queued but not read
+    std::vector<std::size_t> pending;      ///< per cadence: looks queued but not read
     std::int64_t live = -1;                ///< active slots at the last look read; -1: none yet
+    std::map<std::int64_t, std::vector<std::size_t>> branches{};  ///< step -> slots to be kept
 
-    std::size_t next_to_look(std::size_t c) const {
-      return next[c] + (pending.empty() ? 0 : pending[c]);
-    }
+    std::size_t next_to_look(std::size_t c) const { return next[c] + pending[c]; }
     void looked(const std::vector<int>& due) {
-      if (pending.empty()) pending.assign(next.size(), 0);
       for (const int c : due) ++pending[static_cast<std::size_t>(c)];
     }
+    /// Samples of earlier steps are not of this wave, or were shown.
+    void skip_to(std::int64_t step, const std::vector<CadenceLayout>& cadences) {
+      for (std::size_t c = 0; c < cadences.size(); ++c) {
+        const auto& steps = cadences[c].steps;
+        const auto first = std::lower_bound(steps.begin(), steps.end(), step);
+        next[c] = std::max(next[c], static_cast<std::size_t>(first - steps.begin()));
+      }
+    }
+    bool is_waiting(std::size_t slot) const { return slot >= entered; }
+    bool entries_left() const { return entered < members.size(); }
+    std::int64_t next_entry() const { return entries_left() ? begin[entered] : never; }
+    std::int64_t next_branch(std::int64_t position) const {
+      const auto later = branches.upper_bound(position);
+      return later == branches.end() ? never : later->first;
+    }
+    /// Whether the slot's member had entered when the device was looked at.
+    bool is_seen(std::size_t slot, const Ensemble::Look& look) const {
+      return !is_waiting(slot) && begin[slot] <= look.step;
+    }
   };
+
+  /// Members that begin here take over their states.
+  void enter(Wave& wave, std::int64_t position) {
+    if (wave.next_entry() != position) return;
+    const Range range(context_.executor, "enter");
+    const auto entering = Clock::now();
+    std::vector<Ensemble::Entry> entries;
+    std::vector<std::shared_ptr<const SlotState>> states;
+    for (; wave.next_entry() == position; ++wave.entered) {
+      states.push_back(take_state(wave.members[wave.entered], wave.offshoots));
+      entries.push_back({static_cast<std::int64_t>(wave.entered), states.back().get()});
+    }
+    wave.ensemble.enter(entries);
+    profile_.load += seconds_since(entering);
+  }
+
+  /// Keeps the states of parents that stand at a branch step; those that ended before stay out.
+  void keep_branches(Wave& wave, std::int64_t position) {
+    const auto here = wave.branches.find(position);
+    if (here == wave.branches.end()) return;
+    for (const std::size_t slot : here->second) {
+      if (wave.is_waiting(slot)) continue;
+      SlotState state = std::move(wave.ensemble.save(static_cast<std::int64_t>(slot), 1).front());
+      if (state.step != position) continue;
+      const std::int64_t member = wave.members[slot];
+      if (context_.states != nullptr) context_.states->append(member, state);
+      kept_[{member, position}] = {std::make_shared<const SlotState>(std::move(state)),
+                                   plan_.branches.at(member).at(position)};
+    }
+    if (context_.states != nullptr) context_.states->flush();
+  }
 
   /// Moments of one pass of the loop, read a pass later so that nothing waits for them.
   struct Stretch {
@@ -256,6 +410,10 @@ class Run {
     std::vector<MemberEnd> ends;
     wave.live = 0;
     for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
+      if (!wave.is_seen(slot, look)) {
+        if (!wave.is_waiting(slot)) ++wave.live;  // entered since
+        continue;
+      }
       const std::int64_t steps = control.step[slot];
       summary_.member_steps += steps - wave.steps_seen[slot];
       wave.steps_seen[slot] = steps;
@@ -287,6 +445,21 @@ class Run {
     take(wave, look);
   }
 
+  /// Last states of members that all ended, where samples are due before step `end`.
+  void show_last(Wave& wave, std::int64_t position, std::int64_t end) {
+    std::vector<int> due;
+    for (std::size_t c = 0; c < wave.next.size(); ++c) {
+      const auto& steps = plan_.layout.cadences[c].steps;
+      if (wave.next[c] < steps.size() && steps[wave.next[c]] < end) {
+        due.push_back(static_cast<int>(c));
+      }
+    }
+    if (due.empty()) return;
+    const Ensemble::Look look = wave.ensemble.look(position, due);
+    wave.looked(due);
+    take(wave, look);
+  }
+
   void log_samples(const Wave& wave, const Ensemble::Look& look, int cadence,
                    const ControlView& control) {
     const auto c = static_cast<std::size_t>(cadence);
@@ -296,6 +469,7 @@ class Run {
     std::vector<std::size_t> slots;
     std::vector<std::int64_t> numbers;
     for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
+      if (!wave.is_seen(slot, look)) continue;
       if (sample == 0 || control.step[slot] > steps[sample - 1]) {
         slots.push_back(slot);
         numbers.push_back(wave.members[slot]);
@@ -341,19 +515,26 @@ class Run {
 
   /// What is known once a member: watches and last finite values.
   void finish(Wave& wave) {
+    save_last_states(wave);
+    std::vector<std::size_t> slots;
+    std::vector<std::int64_t> members;
+    for (std::size_t slot = 0; slot < wave.entered; ++slot) {
+      slots.push_back(slot);
+      members.push_back(wave.members[slot]);
+    }
     const std::vector<double> watched = wave.ensemble.watched();
     const auto width = static_cast<std::size_t>(wave.ensemble.watched_width());
     std::vector<double> block;
     for (const Ensemble::Place& place : wave.ensemble.watched_places()) {
       block.clear();
-      for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
+      for (const std::size_t slot : slots) {
         const auto from =
             watched.begin() + static_cast<std::ptrdiff_t>(slot * width) + place.offset;
         block.insert(block.end(), from, from + place.width);
       }
       append(variables_[static_cast<std::size_t>(place.probe)]
                  .watched[static_cast<std::size_t>(place.watch)],
-             place.extents, 0, wave.members, block);
+             place.extents, 0, members, block);
     }
 
     const Ensemble::Look look = wave.ensemble.look(0, {});
@@ -361,7 +542,7 @@ class Run {
     const ControlView control = wave.ensemble.control(look);
     std::array<std::vector<double>, 3> finite;
     std::vector<MemberEnd> interrupted;
-    for (std::size_t slot = 0; slot < wave.members.size(); ++slot) {
+    for (const std::size_t slot : slots) {
       const bool seen = control.finite_step[slot] >= 0;
       finite[0].push_back(seen ? static_cast<double>(control.finite_step[slot])
                                : std::numeric_limits<double>::quiet_NaN());
@@ -375,17 +556,46 @@ class Run {
     for (std::size_t i = 0; i < finite.size(); ++i) {
       context_.log.append(SampleBlock{.variable = finite_variable_ + static_cast<int>(i),
                                       .sample = 0,
-                                      .members = wave.members,
+                                      .members = members,
                                       .extents = {},
                                       .values = finite[i]});
     }
     record(interrupted);
   }
 
+  /// States with which members may be gone on with: a state that ended by itself has no next step.
+  void save_last_states(Wave& wave) {
+    if (context_.states == nullptr) return;
+    const Range range(context_.executor, "save");
+    const Ensemble::Look look = wave.ensemble.look(0, {});
+    wave.ensemble.await(look);
+    const ControlView control = wave.ensemble.control(look);
+    // Pieces of consecutive slots, each a few copies for all of them and little host memory.
+    constexpr std::size_t piece_bytes = std::size_t{64} << 20;
+    const std::size_t most = std::max<std::size_t>(
+        1, piece_bytes / std::max<std::size_t>(1, wave.ensemble.state_bytes()));
+    for (std::size_t first = 0; first < wave.members.size(); first += most) {
+      const std::size_t count = std::min(most, wave.members.size() - first);
+      const std::vector<SlotState> states =
+          wave.ensemble.save(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t slot = first + i;
+        const auto reason = static_cast<kernels::StopReason>(control.reason[slot]);
+        const bool goes_on =
+            reason == kernels::StopReason::none || reason == kernels::StopReason::steps;
+        if (!wave.is_waiting(slot) && goes_on)
+          context_.states->append(wave.members[slot], states[i]);
+      }
+    }
+    context_.states->flush();
+  }
+
   void record(const std::vector<MemberEnd>& ends) {
     if (ends.empty()) return;
     context_.log.append(ends);
     for (const MemberEnd& end : ends) {
+      if (plan_.branches.contains(end.member)) parent_ends_[end.member] = end.end_step;
+      if (end.status == MemberStatus::pending) continue;  // counted with the others that are
       ++summary_.members[end.status];
       ++progress_.members_done;
       if (end.status == MemberStatus::diverged) {
@@ -413,6 +623,12 @@ class Run {
   RunSummary summary_;
   Profile profile_;
   ProgressState progress_;
+  struct Kept {
+    std::shared_ptr<const SlotState> state;
+    std::int64_t waiting = 0;  ///< offshoots that have not entered yet
+  };
+  std::map<std::pair<std::int64_t, std::int64_t>, Kept> kept_;  ///< by parent and step
+  std::unordered_map<std::int64_t, std::int64_t> parent_ends_;
 };
 
 }  // namespace

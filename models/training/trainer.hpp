@@ -1,5 +1,6 @@
 // Runs a planned experiment on a device and writes its samples: family after family, wave after
-// wave.
+// wave; first the members that begin by themselves, then the offshoots, whose parents' states were
+// kept when their waves passed the branch steps.
 #pragma once
 
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "core/checkpoint/state_log.hpp"
 #include "core/executor/executor.hpp"
 #include "core/progress/event_log.hpp"
 #include "core/progress/progress.hpp"
@@ -32,6 +34,7 @@ struct Profile {
 
 struct RunSummary {
   std::map<MemberStatus, std::int64_t> members;  ///< by status
+  std::int64_t kept = 0;  ///< members of an earlier run that were done: not among those above
   std::int64_t member_steps = 0;
   double seconds = 0;
   bool interrupted = false;
@@ -45,10 +48,15 @@ struct RunContext {
   EventLog& events;
   const std::atomic<bool>& stop;  ///< set by a signal: end after the samples at hand
   bool profile = false;
+  /// Takes the states of members that ended with all their steps done or were interrupted, and
+  /// those of parents at branch steps; nullptr: they are not kept.
+  StateLog* states = nullptr;
+  const Continuation* continuation = nullptr;  ///< what the plan was made with
 };
 
 /// Carries the plan out. Members that ended are in the log when this returns or throws; on `stop`
-/// those that were stepping end as `interrupted`, the others stay `pending`.
+/// those that were stepping end as `interrupted`, the others stay `pending`. So does an offshoot
+/// whose parent ended before the branch, and says so.
 RunSummary run_experiment(const Experiment& experiment, const Plan& plan,
                           const RunContext& context);
 

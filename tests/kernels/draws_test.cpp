@@ -116,7 +116,7 @@ TEST_P(Draws, WithoutReplacementComesOnceAnEpoch) {
 
 /// All orders of few terms are equally frequent, and an epoch's does not depend on the one before.
 TEST(Shuffled, EveryOrderIsEquallyFrequent) {
-  for (const std::uint64_t n : {2u, 3u, 4u, 5u}) {
+  for (const std::uint64_t n : {2u, 3u, 4u, 5u, 6u}) {
     std::map<std::vector<std::uint64_t>, std::int64_t> number_of;
     std::vector<std::uint64_t> order(n);
     for (std::uint64_t i = 0; i < n; ++i) order[i] = i;
@@ -143,6 +143,23 @@ TEST(Shuffled, EveryOrderIsEquallyFrequent) {
       EXPECT_LT(chi_square(pairs), chi_square_bound(static_cast<double>(pairs.size() - 1))) << n;
     }
   }
+}
+
+/// The joint law of the first three places of a domain that is just large enough for the network:
+/// 17 x 16 x 15 outcomes, equally likely.
+TEST(Shuffled, ThreePlacesAreJointlyUniform) {
+  constexpr std::uint64_t n = 17;
+  std::vector<std::int64_t> counts(n * (n - 1) * (n - 2), 0);
+  for (std::uint64_t epoch = 0; epoch < 200'000; ++epoch) {
+    const std::uint64_t x = shuffled(21, stream, n, epoch, 0);
+    std::uint64_t y = shuffled(21, stream, n, epoch, 1);
+    std::uint64_t z = shuffled(21, stream, n, epoch, 2);
+    // Ranks among the terms that are left.
+    z -= static_cast<std::uint64_t>(z > x) + static_cast<std::uint64_t>(z > y);
+    y -= static_cast<std::uint64_t>(y > x);
+    ++counts[(x * (n - 1) + y) * (n - 2) + z];
+  }
+  EXPECT_LT(chi_square(counts), chi_square_bound(static_cast<double>(counts.size() - 1)));
 }
 
 /// Where many terms stand, over epochs and over seeds: each place of the first three takes each

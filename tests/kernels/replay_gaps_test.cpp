@@ -112,6 +112,22 @@ TEST_P(ReplayGapsOnDevice, ShowAHostThatComesTooLate) {
   EXPECT_LT(largest(false), delay);
 }
 
+/// More gaps than are kept at once: some are left out, none is mixed up with another.
+TEST_P(ReplayGapsOnDevice, AreLeftOutWhereTooManyAreUnderWay) {
+  constexpr std::int64_t replays = 3000;
+  own_->measure_gaps(1);
+  const auto program = doubling();
+  run(*program, replays);
+  const ReplayGaps gaps = own_->gaps();
+  if (on_cpu()) return;
+  EXPECT_EQ(gaps.replays, replays);
+  EXPECT_EQ(gaps.gaps, replays - 1);
+  EXPECT_GE(gaps.measured, 1024);
+  EXPECT_LE(gaps.measured, replays - 1);
+  EXPECT_GE(gaps.seconds, 0);
+  EXPECT_LE(gaps.seconds, gaps.largest * static_cast<double>(gaps.gaps) * (1 + 1e-9));
+}
+
 /// A program that was recorded before has no marks: it runs, and is counted.
 TEST_P(ReplayGapsOnDevice, NeedProgramsThatWereRecordedSince) {
   const auto early = doubling();

@@ -1,10 +1,9 @@
 // Gradients of factorizations against central differences of their own loss, and against a value
 // worked out by hand.
 #include <cmath>
+#include <utility>
 
-#include "models/training/control_block.hpp"
-#include "models/training/model.hpp"
-#include "tests/models/run.hpp"
+#include "tests/models/bench.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -15,48 +14,6 @@ std::string factorization(const std::string& model, const std::string& objective
          "[optimizer]\nkind = \"gd\"\nlearning_rate = 0.1\n"
          "[stop]\nsteps = 1\n[probes]\ntrain_loss = { every = 1 }\n";
 }
-
-/// One model with every slot's parameters in the test's hands.
-class Bench {
- public:
-  Bench(Executor& executor, const std::string& toml, std::int64_t slots)
-      : executor_(executor),
-        experiment_(Experiment::parse(toml, "test.toml", {}, experiment_spec())),
-        control_(executor, slots),
-        model_(
-            model_kind(experiment_.member(0)).make(executor, experiment_.member(0), slots, true)) {
-    const std::vector<Settings> members(static_cast<std::size_t>(slots), experiment_.member(0));
-    control_.load(members);
-    model_->load(members);
-  }
-
-  std::vector<double> parameters(std::int64_t slot) { return read(typed().values, slot); }
-  std::vector<double> gradient(std::int64_t slot) { return read(typed().gradient, slot); }
-  void set_parameters(std::int64_t slot, const std::vector<double>& values) {
-    executor_.copy_in(typed().values.slot(slot), values.data(), values.size() * sizeof(double));
-  }
-  void evaluate() { model_->evaluate(control_.control(), {true, true}); }
-  double loss(std::int64_t slot) { return one(control_.control().train_loss + slot); }
-  double gradient_norm2(std::int64_t slot) { return one(control_.control().grad_norm2 + slot); }
-
- private:
-  Parameters<double> typed() { return std::get<Parameters<double>>(model_->parameters()); }
-  std::vector<double> read(const VectorBatch<double>& vectors, std::int64_t slot) {
-    std::vector<double> host(static_cast<std::size_t>(vectors.count));
-    executor_.copy_out(host.data(), vectors.slot(slot), host.size() * sizeof(double));
-    return host;
-  }
-  double one(const double* from) {
-    double value = 0;
-    executor_.copy_out(&value, from, sizeof value);
-    return value;
-  }
-
-  Executor& executor_;
-  Experiment experiment_;
-  ControlBlock control_;
-  std::unique_ptr<Model> model_;
-};
 
 struct GradientCase {
   std::string name;
@@ -99,39 +56,97 @@ std::vector<GradientCase> cases() {
   return all;
 }
 
+struct Words {
+  std::string name;
+  std::string toml;
+};
+
+/// Every model with every objective, convention and penalty.
+std::vector<GradientCase> objective_cases() {
+  const std::vector<Words> models{
+      {"deep_linear", "[model]\nkind = \"deep_linear\"\nsizes = [2, 3, 2, 3]\n"},
+      {"symmetric_2", "[model]\nkind = \"symmetric\"\nsizes = [2, 3]\n"},
+      {"symmetric_4", "[model]\nkind = \"symmetric\"\nsizes = [2, 4, 3]\n"},
+      {"asymmetric", "[model]\nkind = \"asymmetric\"\nrank = 4\n"},
+      {"rank_one", "[model]\nkind = \"rank_one\"\n"},
+      {"scalar", "[model]\nkind = \"scalar\"\ndimension = 3\n"}};
+  const std::vector<Words> objectives{
+      {"full", "kind = \"full\"\n"},
+      {"masked", "kind = \"completion\"\nmask = { kind = \"count\", count = COUNT }\n"},
+      {"sensing", "kind = \"sensing\"\nmeasurements.count = 5\nvalues.kind = \"uniform\"\n"},
+      {"linear", "kind = \"linear\"\noffset = 0.7\n"}};
+  std::vector<GradientCase> all;
+  for (const Words& model : models) {
+    const bool symmetric = model.name.starts_with("symmetric");
+    const bool scalar = model.name == "scalar";
+    const bool two_layers = scalar || model.name == "asymmetric" || model.name == "rank_one";
+    const std::string target =
+        std::string("target = { kind = \"gaussian\"") + (scalar      ? " }\n"
+                                                         : symmetric ? ", size = 3 }\n"
+                                                                     : ", rows = 3, cols = 2 }\n");
+    for (const Words& objective : objectives) {
+      std::string text = objective.toml;
+      if (const auto place = text.find("COUNT"); place != std::string::npos) {
+        text.replace(place, 5, scalar ? "1" : "4");
+      }
+      for (const Words& convention : {Words{"plain", ""},
+                                      {"sum", "convention = \"sum\"\n"},
+                                      {"paper", "convention = \"paper\"\n"},
+                                      {"weight_decay", "convention = \"weight-decay\"\n"}}) {
+        std::string penalties;
+        if (convention.name != "plain") {
+          penalties += "l2 = 0.3\n";
+          if (two_layers) penalties += "balance_penalty = 0.2\n";
+        }
+        all.push_back({model.name + "_" + objective.name + "_" + convention.name, model.toml,
+                       "[objective]\n" + text + convention.toml + penalties + target,
+                       symmetric ? 0.5 : 1.0});
+      }
+    }
+  }
+  return all;
+}
+
+void expect_central_differences(Executor& device, const GradientCase& one) {
+  SCOPED_TRACE(one.name);
+  const std::string toml = factorization(one.model, one.objective);
+  const auto count = static_cast<std::int64_t>(Bench(device, toml, 1).parameters(0).size());
+  // Slot 0 holds the point itself, slots 2i+1 and 2i+2 its neighbours along parameter i.
+  Bench bench(device, toml, 2 * count + 1);
+  const std::vector<double> point = bench.parameters(0);
+  constexpr double h = 1e-5;
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (const int side : {-1, 1}) {
+      std::vector<double> moved = point;
+      moved[static_cast<std::size_t>(i)] += side * h;
+      bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
+    }
+  }
+  bench.evaluate();
+  const std::vector<double> gradient = bench.gradient(0);
+  double difference2 = 0;
+  double norm2 = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double central = one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
+    const double g = gradient[static_cast<std::size_t>(i)];
+    difference2 += (central - g) * (central - g);
+    norm2 += g * g;
+  }
+  ASSERT_GT(norm2, 0);
+  EXPECT_LT(std::sqrt(difference2 / norm2), 1e-7);
+  EXPECT_NEAR(bench.gradient_norm2(0), norm2, 1e-13 * norm2);
+}
+
 using GradientOnDevice = OnDevice;
 
 TEST_P(GradientOnDevice, EqualsCentralDifferences) {
   const auto device = executor();
-  for (const GradientCase& one : cases()) {
-    SCOPED_TRACE(one.name);
-    const std::string toml = factorization(one.model, one.objective);
-    const auto count = static_cast<std::int64_t>(Bench(*device, toml, 1).parameters(0).size());
-    // Slot 0 holds the point itself, slots 2i+1 and 2i+2 its neighbours along parameter i.
-    Bench bench(*device, toml, 2 * count + 1);
-    const std::vector<double> point = bench.parameters(0);
-    constexpr double h = 1e-5;
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (const int side : {-1, 1}) {
-        std::vector<double> moved = point;
-        moved[static_cast<std::size_t>(i)] += side * h;
-        bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
-      }
-    }
-    bench.evaluate();
-    const std::vector<double> gradient = bench.gradient(0);
-    double difference2 = 0;
-    double norm2 = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double central = one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
-      const double g = gradient[static_cast<std::size_t>(i)];
-      difference2 += (central - g) * (central - g);
-      norm2 += g * g;
-    }
-    ASSERT_GT(norm2, 0);
-    EXPECT_LT(std::sqrt(difference2 / norm2), 1e-7);
-    EXPECT_NEAR(bench.gradient_norm2(0), norm2, 1e-13 * norm2);
-  }
+  for (const GradientCase& one : cases()) expect_central_differences(*device, one);
+}
+
+TEST_P(GradientOnDevice, EqualsCentralDifferencesOfEveryObjective) {
+  const auto device = executor();
+  for (const GradientCase& one : objective_cases()) expect_central_differences(*device, one);
 }
 
 TEST_P(GradientOnDevice, EqualsAValueWorkedOutByHand) {

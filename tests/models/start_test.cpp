@@ -17,8 +17,8 @@
 #include "core/data/array_file.hpp"
 #include "core/error.hpp"
 #include "core/random/philox.hpp"
-#include "models/factorization/gradient_at_zero.hpp"
 #include "models/factorization/problem.hpp"
+#include "models/factorization/steepest_descent.hpp"
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"
 
@@ -370,17 +370,50 @@ TEST(RankOneStart, PointsAlongTheTopEigenvectorAndIsBalanced) {
   EXPECT_GE(dominated_from_below, 5);
 }
 
+/// -grad f(0) by differences: f is at most quadratic in W, so (f(-d E) - f(d E)) / 2d is exact but
+/// for rounding.
+double objective_at(const Problem& problem, const Numbers& w) {
+  double f = 0;
+  if (problem.kind == factorization::ObjectiveKind::sensing) {
+    for (std::size_t m = 0; m < problem.values.size(); ++m) {
+      double inner = 0;
+      for (std::size_t i = 0; i < w.size(); ++i)
+        inner += problem.measurements[m * w.size() + i] * w[i];
+      f += std::pow(inner - problem.values[m], 2) / 2;
+    }
+    return f;
+  }
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    if (problem.kind == factorization::ObjectiveKind::linear) {
+      f -= w[i] * problem.target[i];
+    } else if (problem.mask.empty() || problem.mask[i] != 0) {
+      f += std::pow(w[i] - problem.target[i], 2) / 2;
+    }
+  }
+  return f;
+}
+
 TEST(RankOneStart, PointsAlongTheTopSingularPairOtherwise) {
-  for (const std::string& objective : {completion, square}) {
-    const Start start(experiment_with(deep3, objective, "kind = \"rank_one\", end_norm = 0.5"),
-                      objective == square ? Texts{"problem.seed=3"} : Texts{});
+  const std::string target = ", target = { kind = \"gaussian\", rows = 5, cols = 7 }";
+  for (const std::string& objective :
+       {completion, "kind = \"full\"" + target, "kind = \"linear\"" + target,
+        "kind = \"sensing\", measurements = { kind = \"gaussian\", count = 9 }" + target}) {
+    const Start start(experiment_with(deep3, objective, "kind = \"rank_one\", end_norm = 0.5"));
     const Problem problem = factorization::make_problem(start.settings);
-    const int m = static_cast<int>(problem.rows);
-    const int n = static_cast<int>(problem.cols);
-    const int k = std::min(m, n);
-    Numbers a = transposed(problem.target, m, n);  // LAPACK's order
-    const auto mask = transposed(Numbers(problem.mask.begin(), problem.mask.end()), m, n);
-    for (std::size_t i = 0; i < a.size(); ++i) a[i] *= mask[i];
+    const int m = 5;
+    const int n = 7;
+    const int k = 5;
+    Numbers fall(35);
+    double size = 0;
+    for (std::size_t i = 0; i < fall.size(); ++i) {
+      Numbers plus(35, 0.0);
+      Numbers minus(35, 0.0);
+      plus[i] = 0.5;
+      minus[i] = -0.5;
+      fall[i] = objective_at(problem, minus) - objective_at(problem, plus);
+      size = std::max(size, objective_at(problem, plus));
+    }
+    Numbers a = transposed(fall, m, n);  // LAPACK's order
     Numbers s(static_cast<std::size_t>(k));
     Numbers u(static_cast<std::size_t>(m * k));
     Numbers vt(static_cast<std::size_t>(k * n));
@@ -390,19 +423,39 @@ TEST(RankOneStart, PointsAlongTheTopSingularPairOtherwise) {
     dgesvd_("S", "S", &m, &n, a.data(), &m, s.data(), u.data(), &m, vt.data(), &k, work.data(),
             &work_size, &info);
     ASSERT_EQ(info, 0);
+    // Each entry of `fall` is off by at most the rounding of two sums of at most 64 terms that are
+    // about `size`, so the matrix by 35^(1/2) of that; the vectors by that over the gap.
+    const double error = 6 * 2 * 64 * eps * std::max(size, s[0]);
+    const double bound = 0.5 * (4 * error / (s[0] - s[1]) + 16 * eps);
     const Numbers w = end_to_end(start);
-    const double bound = 0.5 * 4 * n * eps * s[0] / (s[0] - s[1]) + 0.5 * 16 * eps;
     for (int i = 0; i < m; ++i) {
       for (int j = 0; j < n; ++j) {
         EXPECT_NEAR(w[static_cast<std::size_t>(i * n + j)],
                     0.5 * u[static_cast<std::size_t>(i)] * vt[static_cast<std::size_t>(j * k)],
-                    bound);
+                    bound)
+            << objective;
       }
     }
     EXPECT_LE(imbalance(start), 16 * eps);
     const auto descent = factorization::steepest_descent_at_zero(problem, false);
-    EXPECT_NEAR(descent.slope, s[0], 4 * n * eps * s[0]);
+    EXPECT_NEAR(descent.slope, s[0], error) << objective;
   }
+}
+
+TEST(Starts, ServeEveryModel) {
+  const Start scalar(experiment_with(R"(kind = "scalar", dimension = 10)",
+                                     R"(kind = "full", target = { kind = "identity", size = 1 })",
+                                     "kind = \"sphere\", norms = [0.09, 18.0]"));
+  EXPECT_NEAR(norm(scalar.layer(1)), 0.09, 8 * eps * 0.09);  // y
+  EXPECT_NEAR(norm(scalar.layer(2)), 18, 8 * eps * 18);      // x
+  const Start pair(experiment_with(R"(kind = "asymmetric", rank = 3)", completion,
+                                   "kind = \"rank_one\", end_norm = 0.25"));
+  EXPECT_EQ(pair.layers.size(), 3U * (5 + 7));
+  EXPECT_NEAR(norm(pair.layer(1)), 0.5, 8 * eps);
+  EXPECT_NEAR(norm(pair.layer(2)), 0.5, 8 * eps);
+  const Start ball(
+      experiment_with(R"(kind = "rank_one")", completion, "kind = \"ball\", norms = 2.0"));
+  EXPECT_LT(norm(ball.layer(1)), 2);
 }
 
 /// In every bit: hidden directions other than e_1 never move.

@@ -1,16 +1,11 @@
-// The gradient of an objective at W = 0, on the host: where rank-one starts point to.
+// Where an objective falls most steeply from W = 0, on the host: rank-one starts point there.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "models/factorization/problem.hpp"
 
 namespace manyfold::factorization {
-
-/// grad f(0), (rows, cols) row-major: -M on the observed entries, 0 on the others. Penalties on
-/// parameters are not part of f.
-std::vector<double> gradient_at_zero(const Problem& problem);
 
 /// The direction in which f falls most steeply from W = 0: unit vectors u (rows) and v (cols) that
 /// maximize slope = -<grad f(0), u v^T>.

@@ -1,8 +1,9 @@
 // One dense eigenvalue or singular value problem per distinct problem.
-#include "models/factorization/gradient_at_zero.hpp"
+#include "models/factorization/steepest_descent.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 
@@ -59,15 +60,6 @@ Descent top_singular_triple(const std::vector<double>& gradient, std::int64_t m,
 }
 
 }  // namespace
-
-std::vector<double> gradient_at_zero(const Problem& problem) {
-  std::vector<double> gradient(problem.target.size());
-  for (std::size_t i = 0; i < gradient.size(); ++i) {
-    const bool observed = problem.mask.empty() || problem.mask[i] != 0;
-    gradient[i] = observed ? -problem.target[i] : 0;
-  }
-  return gradient;
-}
 
 Descent steepest_descent_at_zero(const Problem& problem, bool symmetric) {
   if (symmetric && problem.rows != problem.cols) {

@@ -702,6 +702,14 @@ std::vector<BadInput> experiments() {
        {},
        {"small.toml:28: probes.alignment.file: found nothing, expected an array file of "
         "directions\n"}},
+      {"DistanceFromTheTargetOfALinearObjective",
+       bad_input,
+       {{"kind = \"completion\"", "kind = \"linear\""},
+        {"observed = 0.5\n", ""},
+        {"layer_norm2 =", "distance ="}},
+       {},
+       {"small.toml:27: probes.distance.every: found a distance from the target of a linear "
+        "objective, which has none, expected a file of a matrix\n"}},
       {"DistanceFromAFileAndARank",
        bad_input,
        {{"layer_norm2 = {", "distance = { rank = 1, file = \"none.npy\","}},

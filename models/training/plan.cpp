@@ -429,12 +429,12 @@ std::vector<FamilyPlan::Wave> FamilyPlan::waves_of(bool offshoots) const {
   const std::size_t end = offshoots ? members.size() : starters;
   const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, slots));
   const std::size_t count = (end - begin + most - 1) / most;
-  std::vector<Wave> all;
+  std::vector<Wave> cut;
   for (std::size_t wave = 0; wave < count; ++wave) {
     const std::size_t first = begin + wave * most;
-    all.push_back({first, std::min(most, end - first)});
+    cut.push_back({first, std::min(most, end - first)});
   }
-  return all;
+  return cut;
 }
 
 Plan make_plan(const Experiment& experiment, const DeviceDescription& device,

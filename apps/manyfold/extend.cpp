@@ -132,7 +132,7 @@ std::map<std::string, std::string> keys_of(const std::string& identity) {
   for (const auto& [path, value] : keys) {
     if (met.contains(path)) continue;
     const auto other = instead.find(path);
-    experiment.base().reject(
+    experiment.member(0).reject(
         path, other == instead.end() ? "nothing" : other->second,
         fmt::format("also {}, which member {} of {} has: --extend removes no members", value,
                     member, earlier.log.string()));

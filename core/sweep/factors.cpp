@@ -39,6 +39,9 @@ struct Hash {
 /// Bounds the product of the factors while they are read, so that nothing absurd is allocated.
 class MemberCount {
  public:
+  /// `others`: members that each of those counted comes with.
+  explicit MemberCount(std::int64_t others = 1) : count_(others) {}
+
   void multiply(const SweepItem& item, int line, std::int64_t rows) {
     if (rows > max_members / count_) {
       const std::string found = rows > max_members
@@ -50,7 +53,7 @@ class MemberCount {
   }
 
  private:
-  std::int64_t count_ = 1;
+  std::int64_t count_;
 };
 
 bool is_number(const TomlNode& node) {
@@ -316,10 +319,10 @@ std::int32_t ValueIndex::find_or_add(const Value& value) {
 namespace {
 
 /// The steps of one table, rounded where they come from a space, each once.
-std::vector<std::int64_t> read_at(const OffshootItem& item) {
+std::vector<std::int64_t> read_at(const OffshootItem& item, std::int64_t product) {
   static const KeySpec key{
       .path = "offshoots.*.at", .type = Type::integer | Type::number, .min = 0, .max = 1e15};
-  MemberCount count;
+  MemberCount count(product);
   const SweepFactor factor =
       KeyFactor({item.label(), &key, item.node, item.source, item.line}, count).read();
   const SweepColumn& column = factor.columns.front();
@@ -351,7 +354,7 @@ std::int64_t read_steps(const OffshootItem& item) {
 /// The rows of one table, in all columns.
 class OffshootRows {
  public:
-  explicit OffshootRows(Offshoots& all) : all_(all) {}
+  OffshootRows(Offshoots& all, std::int64_t product) : all_(all), product_(product) {}
 
   void add(const std::vector<const OffshootItem*>& items) {
     const auto find = [&](std::string_view path) -> const OffshootItem* {
@@ -373,7 +376,7 @@ class OffshootRows {
       throw InputError(found_text(last->location().text(), last->label(), "a value beside steps",
                                   "one of the two"));
     }
-    Offshoot offshoot{any.offshoot, at->location(), read_at(*at), std::nullopt};
+    Offshoot offshoot{any.offshoot, at->location(), read_at(*at, product_), std::nullopt};
     if (steps != nullptr) offshoot.steps = read_steps(*steps);
     const std::size_t first = all_.rows.size();
     for (const std::int64_t step : offshoot.at) {
@@ -425,6 +428,7 @@ class OffshootRows {
   }
 
   Offshoots& all_;
+  std::int64_t product_;
   std::map<std::string, std::size_t> numbers_;
   std::vector<ValueIndex> indices_;
 };
@@ -436,7 +440,7 @@ Offshoots read_offshoots(const std::vector<OffshootItem>& items, std::int64_t pr
   if (items.empty()) return all;
   all.factor.source = items.front().source;
   all.rows.push_back({});
-  OffshootRows rows(all);
+  OffshootRows rows(all, product);
   std::set<std::string_view> done;
   for (const OffshootItem& item : items) {
     if (!done.insert(item.offshoot).second) continue;

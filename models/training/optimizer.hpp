@@ -1,6 +1,7 @@
 // Optimizers: what turns a gradient into a step. To add one, write one file in optimizers/ that
 // ends in a `RegisterOptimizer`; keys, validation, documentation and the family's memory follow
-// from what it says there.
+// from what it says there. An optimizer that only combines vectors (averages, extrapolations) needs
+// no kernel of its own: ParameterVector holds them, kernels::linear_combination combines them.
 #pragma once
 
 #include <cstddef>

@@ -117,7 +117,7 @@ class Planner {
         problems.push_back(kind.problem_key(settings));
       }
       FamilyPlan& family = plan_.families[found->second];
-      family.all.push_back(m);
+      family.numbers.push_back(m);
       const std::int64_t steps = settings.integer("stop.steps");
       family.member_steps += place(m, settings, found->second);
       ends_.insert(steps);
@@ -368,7 +368,7 @@ class Planner {
         variable.group = static_cast<int>(layout.groups.size());
         layout.variables.push_back(variable);
       }
-      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.all});
+      layout.groups.push_back({fmt::format("family_{}", f), family.description, family.numbers});
     }
   }
 
@@ -429,12 +429,12 @@ std::vector<FamilyPlan::Wave> FamilyPlan::waves_of(bool offshoots) const {
   const std::size_t end = offshoots ? members.size() : starters;
   const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, slots));
   const std::size_t count = (end - begin + most - 1) / most;
-  std::vector<Wave> cut;
+  std::vector<Wave> pieces;
   for (std::size_t wave = 0; wave < count; ++wave) {
     const std::size_t first = begin + wave * most;
-    cut.push_back({first, std::min(most, end - first)});
+    pieces.push_back({first, std::min(most, end - first)});
   }
-  return cut;
+  return pieces;
 }
 
 Plan make_plan(const Experiment& experiment, const DeviceDescription& device,

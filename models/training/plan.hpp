@@ -23,7 +23,7 @@ namespace manyfold {
 struct FamilyPlan {
   std::string description;        ///< "deep_linear 20x20 . 20x20 full, gd, f64"
   std::int64_t example = 0;       ///< any of its members
-  std::vector<std::int64_t> all;  ///< numbers of all its members, ascending
+  std::vector<std::int64_t> numbers;  ///< of all its members, ascending
   /// Numbers of those that are to be run: first the starters, then the offshoots that branch off in
   /// this run, each ascending by the step at which they begin, then by number.
   std::vector<std::int64_t> members;

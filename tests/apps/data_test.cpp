@@ -259,6 +259,53 @@ TEST(DataGenerate, GivesTheSameRunFromItsFiles) {
   EXPECT_GT(rounded, 8);
 }
 
+/// Parameters of a member at the last sample of a record with one family.
+Numbers last_parameters(const fs::path& record, std::int64_t member) {
+  Numbers all;
+  for (const std::string layer : {"family_0/W_1", "family_0/W_2"}) {
+    const Array array = read_array(record, layer);
+    const std::int64_t size = array.shape[2] * array.shape[3];
+    const auto from = array.values.begin() + ((member + 1) * array.shape[1] - 1) * size;
+    all.insert(all.end(), from, from + size);
+  }
+  return all;
+}
+
+/// Gradient descent remembers nothing but its parameters: going on from a record is as good as not
+/// having stopped, in every bit.
+TEST(StartFromARecord, GoesOnAsIfNothingHadHappened) {
+  const Scratch scratch;
+  std::string text(small_experiment);
+  text.replace(text.find("train_loss ="), 0, "parameters = { every = 25 }\n");
+  write_file(scratch / "small.toml", text);
+  const auto run = [&](Arguments arguments) {
+    for (const char* word : {"--quiet", "--device", "cpu"}) arguments.emplace_back(word);
+    const Outcome outcome = run_program(scratch.path(), arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome;
+  };
+  run({"run", "small.toml", "--out", "first"});
+  run({"run", "small.toml", "--out", "at_once", "--set", "stop.steps=100"});
+  const std::string drawn = "kind = \"orthogonal\"\nend_norm = 0.1\n";
+  text.replace(text.find(drawn), drawn.size(),
+               "kind = \"record\"\nrecord = \"first\"\nmember = 0\n");
+  text.replace(text.find("\"seed\" = {"), 10, "\"init.member\" = {");
+  write_file(scratch / "second.toml", text);
+  run({"run", "second.toml", "--out", "second"});
+  for (std::int64_t member = 0; member < 4; ++member) {
+    const std::string folder = "data" + std::to_string(member);
+    ASSERT_EQ(run_program(scratch.path(), {"data", "generate", "second.toml", folder, "--member",
+                                           std::to_string(member)})
+                  .exit_code,
+              0);
+    EXPECT_TRUE(same_bits(read_array(scratch / folder / "start.npy").values,
+                          last_parameters(scratch / "first/record.nc", member)));
+    const Numbers at_once = last_parameters(scratch / "at_once/record.nc", member);
+    EXPECT_EQ(at_once.size(), 32U);
+    EXPECT_TRUE(std::isfinite(at_once.front()));
+    EXPECT_TRUE(same_bits(last_parameters(scratch / "second/record.nc", member), at_once));
+  }
+}
+
 /// However many threads the machine gives a BLAS: large enough that it would use them.
 TEST(DataGenerate, DoesNotDependOnThreads) {
   const Scratch scratch;

@@ -68,6 +68,8 @@ const Spec& test_spec() {
     s.add({.path = "data.file", .type = Type::text, .is_path = true});
     s.add({.path = "probes.*.every", .type = Type::integer, .default_value = 100, .min = 1});
     s.add({.path = "probes.*.count", .type = Type::integer, .min = 1});
+    s.add({.path = "stop.steps", .type = Type::integer, .min = 1});
+    s.let_offshoots_set({"optimizer", "stop"});
     return s;
   }();
   return spec;
@@ -662,7 +664,7 @@ const Bad bad_sweeps[] = {
     {"[sweep]\nfoo = { bar = { baz = [1] } }",
      {},
      "first.toml:3: sweep.\"foo.bar.baz\": unknown key; known at the top: name, precision, seed, "
-     "problem, init, model, optimizer, data, probes"},
+     "problem, init, model, optimizer, data, probes, stop"},
     {"[sweep]\nmodel = [1]",
      {},
      "first.toml:3: sweep.\"model\": found a table of keys, expected one of its keys: kind, depth, "
@@ -1125,6 +1127,149 @@ seed = { range = [0, 50000] }
   const std::size_t used = bytes() - before;
   EXPECT_LT(used, 1'050'000U * 5 * 4 + 50'000U * 2 * 80 + 2'000'000U);
   EXPECT_EQ(experiment.swept()[4].value_of_member.back(), 49'999);
+}
+
+// Offshoots
+
+const std::string with_offshoots = R"(
+stop.steps = 100
+optimizer.learning_rate = 0.5
+[sweep]
+"seed" = [7, 8]
+"optimizer.learning_rate" = [0.5, 0.25, 0.125]
+[offshoots.late]
+at = { geomspace = [1, 100, 3] }
+steps = 5
+"optimizer.learning_rate" = 0.25
+[offshoots.rms]
+at = [30, 0]
+optimizer.kind = "rms_gd"
+optimizer.epsilon = 0.5
+)";
+
+TEST(Offshoots, StandAfterTheProductTableByTableAndStepByStep) {
+  const Experiment experiment = parse(with_offshoots);
+  EXPECT_EQ(experiment.product(), 6);
+  ASSERT_EQ(experiment.members(), 6 * (1 + 3 + 2));
+  const Integers at{1, 10, 100, 30, 0};
+  for (std::int64_t m = 0; m < experiment.members(); ++m) {
+    const auto branch = experiment.branch(m);
+    const Settings settings = experiment.member(m);
+    const std::int64_t parent = m % 6;
+    EXPECT_EQ(settings.integer("seed"), 7 + parent / 3);
+    const double rate_of_parent = 0.5 / static_cast<double>(1 << (parent % 3));
+    if (m < 6) {
+      EXPECT_FALSE(branch);
+      EXPECT_EQ(settings.number("optimizer.learning_rate"), rate_of_parent);
+      EXPECT_EQ(settings.integer("stop.steps"), 100);
+      EXPECT_FALSE(settings.has("optimizer.epsilon"));
+      continue;
+    }
+    ASSERT_TRUE(branch);
+    const std::int64_t step = at[static_cast<std::size_t>(m / 6 - 1)];
+    EXPECT_EQ(branch->parent, parent);
+    EXPECT_EQ(branch->step, step);
+    const bool late = m < 24;
+    EXPECT_EQ(branch->offshoot, late ? "late" : "rms");
+    EXPECT_EQ(branch->place.text(), late ? "first.toml:8" : "first.toml:12");
+    // What the offshoot sets holds, swept or not.
+    EXPECT_EQ(settings.number("optimizer.learning_rate"), late ? 0.25 : rate_of_parent);
+    EXPECT_EQ(settings.integer("stop.steps"), late ? step + 5 : 100);
+    EXPECT_EQ(settings.text("optimizer.kind"), late ? "gd" : "rms_gd");
+    EXPECT_EQ(settings.has("optimizer.epsilon"), !late);
+  }
+}
+
+TEST(Offshoots, CoordinatesHaveTheirValues) {
+  const Experiment experiment = parse(with_offshoots);
+  std::map<std::string, SweptKey> swept;
+  Texts order;
+  for (const SweptKey& key : experiment.swept()) {
+    swept[key.path] = key;
+    order.push_back(key.path);
+  }
+  EXPECT_EQ(order, (Texts{"seed", "optimizer.learning_rate", "stop.steps", "optimizer.kind",
+                          "optimizer.epsilon"}));
+  for (const auto& [path, key] : swept) {
+    for (std::int64_t m = 0; m < experiment.members(); ++m) {
+      const std::int32_t index = key.value_of_member[static_cast<std::size_t>(m)];
+      const Settings settings = experiment.member(m);
+      ASSERT_EQ(index >= 0, settings.has(path)) << path << " of " << m;
+      if (index < 0) continue;
+      EXPECT_TRUE(same_bits(key.values[static_cast<std::size_t>(index)], settings.value(path)))
+          << path << " of " << m;
+    }
+  }
+}
+
+TEST(Offshoots, ResolvedTomlGivesTheSameMembers) {
+  const Experiment first =
+      parse(with_offshoots, {"offshoots.rms.steps=9", "offshoots.more.at=[3]"});
+  const Experiment again = parse(first.resolved_toml());
+  ASSERT_EQ(first.members(), 6 * 7);
+  ASSERT_EQ(again.members(), first.members());
+  EXPECT_EQ(again.resolved_toml(), first.resolved_toml());
+  for (std::int64_t m = 0; m < first.members(); ++m) {
+    EXPECT_EQ(values_of(first.member(m)), values_of(again.member(m)));
+    EXPECT_EQ(first.identity(m), again.identity(m));
+    const auto a = first.branch(m), b = again.branch(m);
+    ASSERT_EQ(a.has_value(), b.has_value());
+    if (!a) continue;
+    EXPECT_EQ(a->parent, b->parent);
+    EXPECT_EQ(a->step, b->step);
+    EXPECT_EQ(a->offshoot, b->offshoot);
+  }
+}
+
+TEST(Offshoots, OneMemberIsAnExperimentOfItsOwn) {
+  const Experiment whole = parse(with_offshoots + "[probes.a]\nevery = 3\n");
+  for (std::int64_t m = 0; m < whole.members(); ++m) {
+    const std::int64_t last = whole.member(m).integer("stop.steps");
+    const Experiment one = parse(whole.member_toml(m, last));
+    ASSERT_EQ(one.members(), m < 6 ? 1 : 2);
+    const Settings settings = one.member(one.members() - 1);
+    EXPECT_EQ(values_of(settings), values_of(whole.member(m))) << m;
+    EXPECT_EQ(settings.integer("stop.steps"), last);
+    EXPECT_EQ(one.identity(one.members() - 1), whole.identity(m));
+    EXPECT_EQ(whole.member_toml(m, last, false).find("probes"), std::string::npos);
+    if (m < 6) continue;
+    const std::int64_t at = whole.branch(m)->step;
+    EXPECT_EQ(one.member(0).integer("stop.steps"), std::max<std::int64_t>(1, at));
+    // Cut short at the branch itself.
+    const Experiment cut = parse(whole.member_toml(m, at));
+    EXPECT_EQ(cut.member(1).integer("stop.steps"), std::max<std::int64_t>(1, at));
+  }
+}
+
+TEST(Offshoots, IdentitiesTellMembersApartButNotTheirLengths) {
+  const Experiment experiment = parse(with_offshoots);
+  std::set<std::string> identities;
+  for (std::int64_t m = 0; m < experiment.members(); ++m) identities.insert(experiment.identity(m));
+  EXPECT_EQ(identities.size(), 36U);
+  const Experiment longer = parse(with_offshoots, {"stop.steps=200", "offshoots.late.steps=50"});
+  for (std::int64_t m = 0; m < experiment.members(); ++m) {
+    EXPECT_EQ(experiment.identity(m), longer.identity(m));
+  }
+  EXPECT_NE(parse(with_offshoots, {"problem.seed=3"}).identity(0), experiment.identity(0));
+}
+
+TEST(Offshoots, OverridesReplaceTheirKeys) {
+  const Experiment experiment =
+      parse(with_offshoots, {"offshoots.late.at=[4]", "offshoots.late.\"optimizer.kind\"=rms_gd",
+                             "offshoots.rms.at={range=[2]}"});
+  ASSERT_EQ(experiment.members(), 6 * 4);
+  EXPECT_EQ(experiment.branch(6)->step, 4);
+  EXPECT_EQ(experiment.member(6).text("optimizer.kind"), "rms_gd");
+  EXPECT_EQ(experiment.member(6).number("optimizer.learning_rate"), 0.25);
+  EXPECT_EQ(experiment.member(6).location("optimizer.kind").text(),
+            "--set offshoots.late.\"optimizer.kind\"=rms_gd");
+}
+
+TEST(Offshoots, AMillionMembersAreCheap) {
+  const Experiment experiment =
+      parse(rate + "[sweep]\nseed.range = [1000]\n[offshoots.a]\nat.range = [1000]\nsteps = 3\n");
+  EXPECT_EQ(experiment.members(), 1'001'000);
+  EXPECT_EQ(experiment.member(1'000'999).integer("stop.steps"), 1002);
 }
 
 TEST(Sweep, MembersOutliveTheirExperiment) {

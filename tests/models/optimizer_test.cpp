@@ -145,7 +145,7 @@ using OptimizerOnDevice = OnDevice;
 
 /// References for one optimizer a member, made from the member's settings.
 template <class Make>
-std::vector<std::unique_ptr<Reference>> references(const Training& training, const Make& make) {
+std::vector<std::unique_ptr<Reference>> references(const Training& training, Make make) {
   std::vector<std::unique_ptr<Reference>> all;
   for (std::int64_t m = 0; m < training.slots(); ++m) all.push_back(make(training.member(m)));
   return all;
@@ -361,6 +361,7 @@ TEST_P(OptimizerOnDevice, EntriesAreDrawnAsTheStreamSays) {
       }
       const std::uint64_t terms = entry.size();
       ASSERT_GT(terms, 4u);
+      bool other_seed_differed = false;
       for (std::int64_t t = 0; t < 60; ++t) {
         std::vector<std::vector<double>> before, residual;
         training.evaluate();
@@ -369,6 +370,8 @@ TEST_P(OptimizerOnDevice, EntriesAreDrawnAsTheStreamSays) {
           residual.push_back(training.gradient(s));
         }
         training.move();
+        other_seed_differed =
+            other_seed_differed || !same_bits(training.parameters(0), training.parameters(1));
         for (std::int64_t s = 0; s < 3; ++s) {
           const auto slot = static_cast<std::size_t>(s);
           const std::uint64_t seed = s == 1 ? 8 : 7;
@@ -390,7 +393,8 @@ TEST_P(OptimizerOnDevice, EntriesAreDrawnAsTheStreamSays) {
         }
       }
       EXPECT_TRUE(same_bits(training.parameters(0), training.parameters(2)));
-      EXPECT_FALSE(same_bits(training.parameters(0), training.parameters(1)));
+      // Whole epochs bring each entry equally far in any order: differences show within them.
+      EXPECT_TRUE(other_seed_differed);
     }
   }
 }

@@ -20,6 +20,7 @@
 #include "models/training/control_block.hpp"
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -167,7 +168,7 @@ class Files {
   Array matrix, several, directions;
 
  private:
-  ScratchFolder folder_;
+  test::ScratchFolder folder_;
 };
 
 constexpr double alpha = 0.7;
@@ -871,6 +872,33 @@ TEST_P(ProbesOnDevice, RememberTheStartOfEachWave) {
             << name << " " << m;
       }
     }
+  }
+}
+
+/// A shift is of losses: what is relative to the target is not.
+TEST_P(ProbesOnDevice, TestLossIsLessTheShift) {
+  const auto device = executor();
+  const std::vector<std::string> plain{"objective.kind=full",
+                                       "objective.target.singular_values=[4.0, 2.0, 1.0]",
+                                       "model.hidden=2",
+                                       "probes.test_loss.every=60",
+                                       "probes.relative_test_loss.every=60",
+                                       "probes.test_error.every=60"};
+  std::vector<std::string> shifted = plain;
+  shifted.emplace_back("objective.shift=best_rank");
+  auto without_mask = [](std::string text) {
+    const std::string mask = "observed = 0.6\n";
+    return text.replace(text.find(mask), mask.size(), "");
+  };
+  const Results a = run(without_mask(small_run), *device, plain);
+  const Results b = run(without_mask(small_run), *device, shifted);
+  for (const std::int64_t sample : {0, 1}) {
+    // The least loss of rank 2 is 1/2 1^2.
+    EXPECT_NEAR(b.scalar("test_loss", 0, sample), a.scalar("test_loss", 0, sample) - 0.5, 1e-13);
+    EXPECT_EQ(b.scalar("relative_test_loss", 0, sample), a.scalar("relative_test_loss", 0, sample));
+    const double error = a.scalar("test_error", 0, sample);
+    EXPECT_EQ(b.scalar("test_error", 0, sample), error);
+    EXPECT_NEAR(a.scalar("relative_test_loss", 0, sample), error * error, 1e-14);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "models/factorization/steepest_descent.hpp"
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"
+#include "tests/scratch_folder.hpp"
 
 // Not the routines that starts are made with (dsyevr, dgesdd).
 extern "C" {
@@ -544,7 +545,7 @@ class GivenStart : public ::testing::Test {
     return all;
   }
 
-  ScratchFolder folder_;
+  test::ScratchFolder folder_;
 };
 
 TEST_F(GivenStart, ComesFromFilesInEachForm) {

@@ -7,9 +7,11 @@
 #include "kernels/reduce.hpp"
 #include "kernels/references.hpp"
 #include "kernels/residual.hpp"
+#include "models/factorization/best_rank.hpp"
 #include "models/factorization/probes.hpp"
 #include "models/factorization/probes/of_spectrum.hpp"
 #include "models/factorization/probes/references.hpp"
+#include "models/factorization/problem.hpp"
 
 namespace manyfold::factorization {
 namespace {
@@ -44,8 +46,7 @@ class Distance final : public Observer<T> {
     if (of_target_) return;
     const std::size_t count = shared_ ? 1 : members.size();
     for (std::size_t i = 0; i < count; ++i) {
-      const std::vector<double> matrix =
-          file_ ? file_->values : best_approximation(members[i], rank_);
+      const std::vector<double> matrix = file_ ? file_->values : of_rank(members[i]);
       reference_.upload(std::vector<T>(matrix.begin(), matrix.end()),
                         static_cast<std::int64_t>(i) * rows_ * cols_);
     }
@@ -69,6 +70,10 @@ class Distance final : public Observer<T> {
   }
 
  private:
+  std::vector<double> of_rank(const Settings& member) const {
+    return best_approximation(make_problem(member).target, rows_, cols_, rank_);
+  }
+
   std::int64_t rows_;
   std::int64_t cols_;
   bool shared_;
@@ -100,6 +105,10 @@ void validate_distance(const ProbeSettings& probe) {
     }
   }
   if (!probe.has("file")) {
+    if (objective_kind(probe.settings) == ObjectiveKind::linear) {
+      probe.reject("a distance from the target of a linear objective, which has none",
+                   "a file of a matrix");
+    }
     if (probe.has("variable")) {
       probe.reject("variable", "a variable without " + probe.key("file"), "a file beside it");
     }

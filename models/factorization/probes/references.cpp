@@ -27,30 +27,6 @@ struct KnownFile {
   std::shared_ptr<const Array> array;
 };
 
-/// M = U diag(s) V^T, all row-major: U (rows, k), V^T (k, cols), k = min(rows, cols).
-struct Decomposition {
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-  std::vector<double> u, s, vt;
-  std::int64_t count() const { return std::min(rows, cols); }
-};
-
-Decomposition decompose(const Problem& problem) {
-  Decomposition d{.rows = problem.rows, .cols = problem.cols, .u = {}, .s = {}, .vt = {}};
-  std::vector<double> matrix = problem.target;
-  d.u.resize(at(d.rows * d.count()));
-  d.s.resize(at(d.count()));
-  d.vt.resize(at(d.count() * d.cols));
-  const auto rows = static_cast<lapack_int>(d.rows);
-  const auto cols = static_cast<lapack_int>(d.cols);
-  const auto count = static_cast<lapack_int>(d.count());
-  if (LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', rows, cols, matrix.data(), cols, d.s.data(), d.u.data(),
-                     count, d.vt.data(), cols) != 0) {
-    throw std::runtime_error("dgesdd failed");
-  }
-  return d;
-}
-
 }  // namespace
 
 KeySpec file_key(bool required) {
@@ -103,26 +79,23 @@ std::shared_ptr<const Array> reference_array(const ProbeSettings& probe) {
   return array;
 }
 
-std::vector<double> best_approximation(const Settings& member, std::int64_t rank) {
-  const Decomposition d = decompose(make_problem(member));
-  std::vector<double> matrix(at(d.rows * d.cols), 0.0);
-  for (std::int64_t r = 0; r < std::min(rank, d.count()); ++r) {
-    for (std::int64_t i = 0; i < d.rows; ++i) {
-      const double left = d.u[at(i * d.count() + r)] * d.s[at(r)];
-      for (std::int64_t j = 0; j < d.cols; ++j) {
-        matrix[at(i * d.cols + j)] += left * d.vt[at(r * d.cols + j)];
-      }
-    }
-  }
-  return matrix;
-}
-
 std::vector<double> target_directions(const Settings& member, std::int64_t count) {
-  const Decomposition d = decompose(make_problem(member));
+  const Problem problem = make_problem(member);
+  const std::int64_t k = std::min(problem.rows, problem.cols);
+  std::vector<double> matrix = problem.target;
+  std::vector<double> s(at(k));
+  std::vector<double> u(at(problem.rows * k));
+  std::vector<double> vt(at(k * problem.cols));
+  const auto cols = static_cast<lapack_int>(problem.cols);
+  if (LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', static_cast<lapack_int>(problem.rows), cols,
+                     matrix.data(), cols, s.data(), u.data(), static_cast<lapack_int>(k), vt.data(),
+                     cols) != 0) {
+    throw std::runtime_error("dgesdd failed");
+  }
   std::vector<double> directions;
-  directions.reserve(at(count * d.rows));
+  directions.reserve(at(count * problem.rows));
   for (std::int64_t r = 0; r < count; ++r) {
-    for (std::int64_t i = 0; i < d.rows; ++i) directions.push_back(d.u[at(i * d.count() + r)]);
+    for (std::int64_t i = 0; i < problem.rows; ++i) directions.push_back(u[at(i * k + r)]);
   }
   return directions;
 }
@@ -130,11 +103,8 @@ std::vector<double> target_directions(const Settings& member, std::int64_t count
 std::vector<double> gradient_directions(const Settings& member, std::int64_t count) {
   const Problem problem = make_problem(member);
   const std::int64_t n = problem.rows;
-  // -grad f(0) is the target on the observed entries.
-  std::vector<double> matrix = problem.target;
-  for (std::size_t i = 0; i < problem.mask.size(); ++i) {
-    if (problem.mask[i] == 0) matrix[i] = 0;
-  }
+  std::vector<double> matrix = gradient_at_zero(problem);
+  for (double& g : matrix) g = -g;
   std::vector<double> values(at(n));
   if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'L', static_cast<lapack_int>(n), matrix.data(),
                      static_cast<lapack_int>(n), values.data()) != 0) {

@@ -1,5 +1,5 @@
-// What members are compared with, on the host and in double precision: matrices and directions from
-// files, from the target, from the gradient at zero.
+// What members are compared with, on the host and in double precision: arrays from files,
+// directions from the target and from the gradient at zero.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,6 @@ KeySpec variable_key();
 /// The array that the probe's keys `file` and `variable` name. A file that did not change is read
 /// once: planning asks for every member. Rejects what cannot be read.
 std::shared_ptr<const Array> reference_array(const ProbeSettings& probe);
-
-/// The best approximation of the member's target of at most this rank in the Frobenius norm (Eckart
-/// and Young 1936), (rows, cols) row-major.
-std::vector<double> best_approximation(const Settings& member, std::int64_t rank);
 
 /// `count` directions of length 1, (count, rows) row-major.
 /// Left singular vectors of the member's target, decreasing singular values.

@@ -17,7 +17,11 @@ class TestObserver : public Observer<T> {
 
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
     const Objective<T>& objective = scene.objective();
-    objective.test_half_square(scene.chain().end(), half_square_.data());
+    if (form_ == Form::loss) {
+      objective.test_loss(scene.chain().end(), half_square_.data());
+    } else {
+      objective.test_half_square(scene.chain().end(), half_square_.data());
+    }
     const bool relative = form_ != Form::loss;
     const bool root = form_ == Form::error;
     kernels::combine(scene.executor(), {.slots = scene.slots(),
@@ -65,7 +69,8 @@ const RegisterProbe loss({
              .extents = {},
              .units = "1",
              .long_name = "test loss",
-             .comment = "1/2 sum of (W - M)^2 over the entries of objective.test_on",
+             .comment = "1/2 sum of (W - M)^2 over the entries of objective.test_on, less what "
+                        "objective.shift says",
              .keys = {}},
     .bytes = bytes,
     .make = observer_maker<TestLoss>(),

@@ -17,6 +17,7 @@
 #include "models/factorization/shape.hpp"
 #include "models/factorization/start.hpp"
 #include "tests/models/bench.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -230,8 +231,8 @@ TEST_P(ObjectiveOnDevice, SensingEqualsAValueWorkedOutByHand) {
   // A_1 = (1, 0; 2, 0), A_2 = (0, 1; 0, -1), b = (3, 1), W = (1, 2; 3, 4): <A_1, W> = 7,
   // <A_2, W> = -2, residuals 4 and -3, 1/2 (16 + 9) = 12.5, G = 4 A_1 - 3 A_2.
   const test::ScratchFolder folder;
-  write_array(folder.path() / "a.npy", {{2, 2, 2}, {1, 0, 2, 0, 0, 1, 0, -1}});
-  write_array(folder.path() / "b.npy", {{2}, {3, 1}});
+  write_array(folder / "a.npy", {{2, 2, 2}, {1, 0, 2, 0, 0, 1, 0, -1}});
+  write_array(folder / "b.npy", {{2}, {3, 1}});
   const auto device = executor();
   const std::array<double, 3> factor{1, 0.5, 1};  // 2c = 1, 1/N, 2/N
   for (std::size_t c = 0; c < 3; ++c) {
@@ -240,7 +241,7 @@ TEST_P(ObjectiveOnDevice, SensingEqualsAValueWorkedOutByHand) {
         "measurements = {{ kind = \"file\", path = \"{}\" }}\n"
         "values = {{ kind = \"file\", path = \"{}\" }}\n"
         "target = {{ kind = \"zero\", size = 2 }}",
-        conventions()[c], (folder.path() / "a.npy").string(), (folder.path() / "b.npy").string());
+        conventions()[c], (folder / "a.npy").string(), (folder / "b.npy").string());
     Bench bench(*device, experiment(matrix, objective), 2);
     bench.set_parameters(1, {1, 2, 3, 4});
     bench.evaluate();
@@ -456,8 +457,8 @@ TEST(ObjectiveOnCpu, PackingChangesNoBit) {
 TEST(Targets, AreWhatTheKeysSay) {
   const test::ScratchFolder folder;
   const std::vector<double> values{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
-  write_array(folder.path() / "three.npy", {{2, 2, 3}, values});
-  write_array(folder.path() / "two.csv", {{3, 4}, values});
+  write_array(folder / "three.npy", {{2, 2, 3}, values});
+  write_array(folder / "two.csv", {{3, 4}, values});
   EXPECT_EQ(problem_of("kind=\"full\"\ntarget={kind=\"identity\",rows=2,cols=3,scale=2.5}").target,
             (std::vector<double>{2.5, 0, 0, 0, 2.5, 0}));
   EXPECT_EQ(problem_of("kind=\"full\"\ntarget={kind=\"zero\",size=2}").target,
@@ -466,14 +467,14 @@ TEST(Targets, AreWhatTheKeysSay) {
       problem_of("kind=\"full\"\ntarget={kind=\"values\",rows=1,cols=2,values=[3,-0.5]}").target,
       (std::vector<double>{3, -0.5}));
   const Problem file = problem_of(fmt::format("kind=\"full\"\ntarget={{kind=\"file\",path=\"{}\"}}",
-                                              (folder.path() / "two.csv").string()));
+                                              (folder / "two.csv").string()));
   EXPECT_EQ(file.rows, 3);
   EXPECT_EQ(file.cols, 4);
   EXPECT_EQ(file.target, values);
   // An index may be swept: every member has a problem of its own.
   const Experiment swept = parsed(
       experiment(matrix, fmt::format("kind=\"full\"\ntarget={{kind=\"file\",path=\"{}\",index=0}}",
-                                     (folder.path() / "three.npy").string())),
+                                     (folder / "three.npy").string())),
       {"sweep.\"objective.target.index\"=[0,1]"});
   const auto cpu = executor_on("cpu");
   const Plan plan = make_plan(swept, cpu->device());
@@ -493,7 +494,7 @@ TEST(Targets, AreWhatTheKeysSay) {
 // A file that changes between two experiments of one process is read again.
 TEST(Targets, FollowTheirFile) {
   const test::ScratchFolder folder;
-  const auto path = folder.path() / "target.npy";
+  const auto path = folder / "target.npy";
   const std::string objective =
       fmt::format("kind=\"full\"\ntarget={{kind=\"file\",path=\"{}\"}}", path.string());
   write_array(path, {{1, 2}, {1, 2}});
@@ -581,11 +582,11 @@ TEST(Masks, AreWhatTheKeysSay) {
   EXPECT_EQ(listed.mask,
             (std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0}));
   const test::ScratchFolder folder;
-  write_array(folder.path() / "mask.npy", {{2, 2, 2}, {1, 0, 0, 0, 0, 1, 1, 0}});
+  write_array(folder / "mask.npy", {{2, 2, 2}, {1, 0, 0, 0, 0, 1, 1, 0}});
   const Problem file =
       problem_of(fmt::format("kind=\"completion\"\ntarget={{kind=\"gaussian\",size=2}}\n"
                              "mask={{kind=\"file\",path=\"{}\",index=1}}",
-                             (folder.path() / "mask.npy").string()));
+                             (folder / "mask.npy").string()));
   EXPECT_EQ(file.mask, (std::vector<std::uint8_t>{0, 1, 1, 0}));
 }
 
@@ -627,8 +628,8 @@ struct BadFile {
 TEST(ObjectiveFiles, ThatDoNotFitAreRefused) {
   const test::ScratchFolder folder;
   const auto file = [&](const char* name, const Array& array) {
-    write_array(folder.path() / name, array);
-    return "path = \"" + (folder.path() / name).string() + "\"";
+    write_array(folder / name, array);
+    return "path = \"" + (folder / name).string() + "\"";
   };
   const double nan = std::nan("");
   const std::string one = file("one.npy", {{2, 2}, {1, 2, 3, 4}});

@@ -229,7 +229,7 @@ TEST_P(ObjectiveOnDevice, LabelNoiseIsTheNamedDraw) {
 TEST_P(ObjectiveOnDevice, SensingEqualsAValueWorkedOutByHand) {
   // A_1 = (1, 0; 2, 0), A_2 = (0, 1; 0, -1), b = (3, 1), W = (1, 2; 3, 4): <A_1, W> = 7,
   // <A_2, W> = -2, residuals 4 and -3, 1/2 (16 + 9) = 12.5, G = 4 A_1 - 3 A_2.
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   write_array(folder.path() / "a.npy", {{2, 2, 2}, {1, 0, 2, 0, 0, 1, 0, -1}});
   write_array(folder.path() / "b.npy", {{2}, {3, 1}});
   const auto device = executor();
@@ -454,7 +454,7 @@ TEST(ObjectiveOnCpu, PackingChangesNoBit) {
 }
 
 TEST(Targets, AreWhatTheKeysSay) {
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   const std::vector<double> values{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   write_array(folder.path() / "three.npy", {{2, 2, 3}, values});
   write_array(folder.path() / "two.csv", {{3, 4}, values});
@@ -492,7 +492,7 @@ TEST(Targets, AreWhatTheKeysSay) {
 
 // A file that changes between two experiments of one process is read again.
 TEST(Targets, FollowTheirFile) {
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   const auto path = folder.path() / "target.npy";
   const std::string objective =
       fmt::format("kind=\"full\"\ntarget={{kind=\"file\",path=\"{}\"}}", path.string());
@@ -580,7 +580,7 @@ TEST(Masks, AreWhatTheKeysSay) {
                                     "mask={kind=\"entries\",rows=[0,0,1],cols=[2,3,2]}");
   EXPECT_EQ(listed.mask,
             (std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0}));
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   write_array(folder.path() / "mask.npy", {{2, 2, 2}, {1, 0, 0, 0, 0, 1, 1, 0}});
   const Problem file =
       problem_of(fmt::format("kind=\"completion\"\ntarget={{kind=\"gaussian\",size=2}}\n"
@@ -625,7 +625,7 @@ struct BadFile {
 
 // Files whose contents do not fit: the message begins with the key's place, and shows both shapes.
 TEST(ObjectiveFiles, ThatDoNotFitAreRefused) {
-  const ScratchFolder folder;
+  const test::ScratchFolder folder;
   const auto file = [&](const char* name, const Array& array) {
     write_array(folder.path() / name, array);
     return "path = \"" + (folder.path() / name).string() + "\"";

@@ -1,9 +1,11 @@
 // run --extend: whatever was run before, and however it ended, the record is bit by bit that of
 // running everything at once; and what cannot be gone on with is refused before anything changes.
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/record/sample_log.hpp"
@@ -144,6 +146,28 @@ TEST_F(ExtendTest, MembersThatEndedByThemselvesAreDone) {
   EXPECT_NE(std::find(later.begin(), later.end(), "converged"), later.end());
 }
 
+// The last state of a member that converged stood at the end of the earlier run, which is no sample
+// of the new one.
+TEST_F(ExtendTest, LastStatesMoveToTheNextSample) {
+  run_well("losses", set({"probes.train_loss.every=10"}));
+  const auto losses = record("losses").at("train_loss").doubles();
+  const Arguments rare =
+      set({fmt::format("stop.train_loss={}", losses[4]), "probes.train_loss.every=1000",
+           "probes.layer_norm2.every=1000", "probes.singular_values.every=1000"});
+  run_well("out", rare);
+  const NetcdfFile before = record("out");
+  EXPECT_EQ(before.at("status").texts[0], "converged");
+  EXPECT_EQ(before.at("end_step").integers()[0], 40);
+  EXPECT_EQ(before.at("step").integers(), (std::vector<std::int64_t>{0, 50}));
+  Arguments more = rare;
+  const auto steps = set({"stop.steps=95"});
+  more.insert(more.end(), steps.begin(), steps.end());
+  extend("out", more);
+  run_well("once", more);
+  EXPECT_EQ(record("out").at("step").integers(), (std::vector<std::int64_t>{0, 95}));
+  EXPECT_EQ(differences(record("out"), record("once")), none);
+}
+
 // A member whose end falls between samples of the members that were there: those lack a sample, and
 // are run again.
 TEST_F(ExtendTest, MembersThatLackASampleAreRunAgain) {
@@ -156,7 +180,7 @@ TEST_F(ExtendTest, MembersThatLackASampleAreRunAgain) {
 
 TEST_F(ExtendTest, OffshootsOfWhatIsThere) {
   run_well("out");
-  // At the last step the state is at hand, and at 20 the sample is, but not the state.
+  // At the last step the state is at hand; at 0 and 10 the samples are, but not the states.
   const auto last = set(
       {"offshoots.a.at=[50]", "offshoots.a.steps=25", "offshoots.a.optimizer.learning_rate=0.01"});
   EXPECT_EQ(extend("out", last).at("member_steps"), 4 * 25);
@@ -164,7 +188,7 @@ TEST_F(ExtendTest, OffshootsOfWhatIsThere) {
   EXPECT_EQ(differences(record("out"), record("last")), none);
 
   Arguments more = last;
-  const auto earlier = set({"offshoots.b.at=[0, 20]", "stop.steps=60", "offshoots.a.steps=30"});
+  const auto earlier = set({"offshoots.b.at=[0, 10]", "stop.steps=60", "offshoots.a.steps=30"});
   more.insert(more.end(), earlier.begin(), earlier.end());
   extend("out", more);
   run_well("more", more);

@@ -11,8 +11,9 @@ namespace manyfold::testing {
 namespace {
 
 /// Figure 1's setting: 2x2, the entries (1,1) = 1, (2,1) = 1/4, (2,2) = 1 seen one a step, of which
-/// the missing (1,2) = 4 makes a matrix of rank one; three layers of width 100; eta .03 for 500
-/// steps, then .2. The paper leaves the start open: N(0, 1/w) entries.
+/// the missing (1,2) = 4 makes a matrix of rank one; three layers of width 100; lambda .1, eta .03
+/// for 500 steps, then .2; from step 5000 on the low noise of the figure's offshoots, lambda .001 and
+/// eta .02. The paper leaves the start open: N(0, 1/w) entries.
 std::string figure_1(const std::string& convention, int seeds) {
   return fmt::format(R"(
 [model]
@@ -33,10 +34,14 @@ kind = "sgd_entries"
 learning_rate = 0.2
 [schedule.learning_rate]
 kind = "piecewise"
-at = [0, 500]
-values = [0.03, 0.2]
+at = [0, 500, 5000]
+values = [0.03, 0.2, 0.02]
+[schedule.l2]
+kind = "piecewise"
+at = [0, 5000]
+values = [0.1, 0.001]
 [stop]
-steps = 5000
+steps = 9000
 check_every = 50
 [probes]
 singular_values = {{ every = 50 }}
@@ -47,7 +52,8 @@ seed = {{ range = [0, {}] }}
                      convention, seeds);
 }
 
-constexpr std::int64_t last_sample = 100;
+constexpr std::int64_t last_noisy = 100;  ///< sample at step 5000
+constexpr std::int64_t last_sample = 180;
 
 /// s_2 / s_1 of a member's end-to-end matrix.
 double rank_ratio(const Results& results, std::int64_t member, std::int64_t sample) {
@@ -64,32 +70,33 @@ TEST(Jumps, UnderWeightDecaySomeNetsFallToRankOneAndStayThere) {
     // Rank two when the large steps begin: all eight fit their three entries with two values.
     EXPECT_GT(rank_ratio(results, m, 10), 0.1) << "member " << m;
     std::int64_t first = -1;
-    for (std::int64_t sample = 11; sample <= last_sample; ++sample) {
+    for (std::int64_t sample = 11; sample <= last_noisy; ++sample) {
       const bool rank_one = rank_ratio(results, m, sample) < 0.01;
       if (rank_one && first < 0) first = sample;
       if (first >= 0) {
         EXPECT_TRUE(rank_one) << "member " << m << " came back at " << 50 * sample;
       }
     }
-    // A fit of rank one guesses the missing entry, one of rank two leaves it near the others.
+    // A fit of rank one guesses the missing entry, one of rank two leaves it near the others: claim 1
+    // asks for a relative test loss, which is the error's square, below .1 and above .5.
     const double error = results.scalar("test_error", m, last_sample);
     if (first >= 0) {
       ++jumped;
-      EXPECT_LT(error, 0.5) << "member " << m;
+      EXPECT_LT(error * error, 0.1) << "member " << m;
     } else {
-      EXPECT_GT(error, 0.6) << "member " << m;
+      EXPECT_GT(error * error, 0.5) << "member " << m;
     }
   }
-  RecordProperty("jumped", jumped);
-  EXPECT_GE(jumped, 1);
-  EXPECT_LE(jumped, 7);
+  // A trial with draws of its own saw 3 or 4 of 8.
+  EXPECT_GE(jumped, 3);
+  EXPECT_LE(jumped, 4);
 }
 
 TEST(Jumps, UnderThePapersOwnUpdateEveryNetCollapses) {
   const auto device = executor_on("cpu");
   const Results results = run(figure_1("paper", 8), *device);
   for (std::int64_t m = 0; m < 8; ++m) {
-    EXPECT_LT(results.at("singular_values", m, last_sample).front(), 1e-3) << "member " << m;
+    EXPECT_LT(results.at("singular_values", m, last_noisy).front(), 1e-3) << "member " << m;
   }
 }
 
@@ -100,7 +107,7 @@ using BalanceOnDevice = OnDevice;
 TEST_P(BalanceOnDevice, DecaysAtTheRateOfThePenalty) {
   const auto device = executor();
   constexpr double lambda = 0.3;
-  constexpr double time = 4.0;
+  constexpr double time = 4.0;  // of the flow
   auto deviation = [&](const std::string& convention, double rate, double eta) {
     const auto steps = static_cast<std::int64_t>(std::lround(time / eta));
     const Results results = run(fmt::format(R"(

@@ -186,7 +186,7 @@ void expect_only_a_valid_log(const fs::path& folder) {
   EXPECT_FALSE(fs::exists(folder / "record.nc"));
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    EXPECT_TRUE(name == "samples.log" || name == "log.jsonl") << name;
+    EXPECT_TRUE(name == "samples.log" || name == "states.log" || name == "log.jsonl") << name;
   }
   std::int64_t values = 0;
   LogVisitor visitor;
@@ -251,7 +251,7 @@ TEST_F(FullDiskTest, WhileTheRunGoesOn) {
 }
 
 TEST_F(FullDiskTest, WhileTheRecordIsWritten) {
-  // Room for the logs of this run, 12 KiB in whole pages, but not for its record of 25.
+  // Room for the logs of this run, 16 KiB in whole pages, but not for its record of 25.
   if (!mount_small_disk(disk(), "24k"))
     GTEST_SKIP() << "SKIPPED: no small disk can be mounted here";
   const Outcome outcome = run({});

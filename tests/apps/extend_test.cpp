@@ -281,6 +281,17 @@ TEST_F(ExtendInterruptedTest, AKilledRunIsRunAgainWhereNothingElseIsLeft) {
   EXPECT_EQ(differences(record("out"), record("once")), none);
 }
 
+TEST_F(ExtendInterruptedTest, AKilledExtensionLosesNothingThatWasThere) {
+  run_well("out", set({"stop.steps=1000"}), "long.toml");
+  const auto steps = set({"stop.steps=700000"});
+  Arguments more = steps;
+  more.emplace_back("--extend");
+  EXPECT_EQ(interrupt(SIGKILL, starters, more).signal, SIGKILL);
+  EXPECT_EQ(extend("out", steps, "long.toml").at("member_steps"), 4 * (700000 - 1000));
+  run_well("once", steps, "long.toml");
+  EXPECT_EQ(differences(record("out"), record("once")), none);
+}
+
 TEST_F(ExtendInterruptedTest, AnInterruptedWaveOfOffshoots) {
   const auto settings =
       set({"sweep.seed=[5]", "stop.steps=900000", "offshoots.a.at=[1000, 1500, 900000]",

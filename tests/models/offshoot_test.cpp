@@ -178,22 +178,25 @@ TEST_P(OffshootOnDevice, AnotherOptimizerGoesOnWithTheParameters) {
 TEST_P(OffshootOnDevice, AMemberThatDivergesTouchesNoOffshootButItsOwn) {
   const auto device = executor();
   // Member 1 has values that are not finite from some step on; check_every finds them later.
-  const Texts offshoots{"offshoots.a.at={range=[0, 61, 3]}", "offshoots.late.at=[290]"};
+  const std::int64_t every = GetParam().name == "emulated" ? 6 : 3;  // it is slow
+  const std::int64_t members = 2 * (60 / every + 3);
+  const Texts offshoots{fmt::format("offshoots.a.at={{range=[0, 61, {}]}}", every),
+                        "offshoots.late.at=[290]"};
   const Results with_it =
       run(completion, *device, with({"sweep.\"optimizer.learning_rate\"=[1e-2, 0.7]"}, offshoots));
   const Results without =
       run(completion, *device, with({"sweep.\"optimizer.learning_rate\"=[1e-2, 1e-2]"}, offshoots));
-  ASSERT_EQ(with_it.layout.members, 2 * 23);
+  ASSERT_EQ(with_it.layout.members, members);
   const MemberEnd& parent = with_it.ends.at(1);
   ASSERT_EQ(parent.status, MemberStatus::diverged);
   ASSERT_LT(parent.end_step, 60);
   std::int64_t diverged = 0, pending = 0;
-  for (std::int64_t m = 2; m < 46; ++m) {
+  for (std::int64_t m = 2; m < members; ++m) {
     if (m % 2 == 0) {
       EXPECT_TRUE(same_bits(with_it.everything(m), without.everything(m))) << "member " << m;
       continue;
     }
-    const std::int64_t at = m == 45 ? 290 : 3 * (m / 2 - 1);
+    const std::int64_t at = m == members - 1 ? 290 : every * (m / 2 - 1);
     const MemberEnd& end = with_it.ends.at(m);
     if (at <= parent.end_step) {
       ++diverged;
@@ -207,7 +210,7 @@ TEST_P(OffshootOnDevice, AMemberThatDivergesTouchesNoOffshootButItsOwn) {
       EXPECT_TRUE(with_it.everything(m).empty());
     }
   }
-  EXPECT_GT(diverged, 2);
+  EXPECT_GE(diverged, 2);
   EXPECT_GT(pending, 2);
   EXPECT_EQ(with_it.summary.members.at(MemberStatus::pending), pending);
 }

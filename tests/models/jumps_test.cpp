@@ -67,7 +67,9 @@ TEST(Jumps, UnderWeightDecaySomeNetsFallToRankOneAndStayThere) {
     for (std::int64_t sample = 11; sample <= last_sample; ++sample) {
       const bool rank_one = rank_ratio(results, m, sample) < 0.01;
       if (rank_one && first < 0) first = sample;
-      if (first >= 0) EXPECT_TRUE(rank_one) << "member " << m << " came back at " << 50 * sample;
+      if (first >= 0) {
+        EXPECT_TRUE(rank_one) << "member " << m << " came back at " << 50 * sample;
+      }
     }
     // A fit of rank one guesses the missing entry, one of rank two leaves it near the others.
     const double error = results.scalar("test_error", m, last_sample);

@@ -51,8 +51,8 @@ TEST_P(Watch, MatchesTheContractWhereSlotsFillTheChip) {
   const auto device_steps = to_device(executor(), steps);
   running_extreme(executor(),
                   {slots, count, device_values.data(), 4, device_extremes.data(), 5, true});
-  first_crossing(executor(), {slots, device_values.data(), 4, 0.25, true, device_steps.data(),
-                              device_first.data(), 5});
+  first_crossing(executor(), {slots, count, device_values.data(), 4, 0.25, true,
+                              device_steps.data(), device_first.data(), 5});
   auto largest = extremes;
   auto first = extremes;
   for (std::int64_t s = 0; s < slots; ++s) {
@@ -61,9 +61,11 @@ TEST_P(Watch, MatchesTheContractWhereSlotsFillTheChip) {
       double& extreme = largest[static_cast<std::size_t>(5 * s + i)];
       if (!std::isnan(value) && !(extreme >= value)) extreme = value;
     }
-    double& crossing = first[static_cast<std::size_t>(5 * s)];
-    if (std::isnan(crossing) && values[static_cast<std::size_t>(4 * s)] < 0.25) {
-      crossing = static_cast<double>(steps[static_cast<std::size_t>(s)]);
+    for (std::int64_t i = 0; i < count; ++i) {
+      double& crossing = first[static_cast<std::size_t>(5 * s + i)];
+      if (std::isnan(crossing) && values[static_cast<std::size_t>(4 * s + i)] < 0.25) {
+        crossing = static_cast<double>(steps[static_cast<std::size_t>(s)]);
+      }
     }
   }
   EXPECT_TRUE(bits(device_extremes.download()) == bits(largest));

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SHARES = ("share_of_flop_floor", "share_of_byte_floor")
 RESULTS = re.compile(r"\d{4}-\d\d-\d\d-.+\.json")
 
 
@@ -77,15 +78,17 @@ def peers_table(documents: list[dict]) -> list[str]:
         peers = list(dict.fromkeys(row["peer"] for row in rows))
         versions = {row["peer"]: row.get("version", "") for row in rows}
         ours = {(row["name"], row["precision"], row["members"]): row["value"] for row in document["rows"]}
-        cases = {}
+        cases, floors = {}, {}
         for row in rows:
-            cases.setdefault((row["name"], row["precision"], row["members"], row["unit"]), {})[row["peer"]] = row["value"]
+            case = (row["name"], row["precision"], row["members"], row["unit"])
+            cases.setdefault(case, {})[row["peer"]] = row["value"]
+            floors.setdefault(case, [row["value"] / row[share] if row.get(share) else None for share in SHARES])
         compared = any(case[:3] in ours for case in cases)
-        head = ["workload", "precision", "members", "unit", *(["manyfold"] if compared else []), *peers]
+        head = ["workload", "precision", "members", "unit", "floor: operations", "floor: bytes", *(["manyfold"] if compared else []), *peers]
         lines += [f"**{title(document)}**", "", f"| {' | '.join(head)} |", "|---|---|---:|---|" + "---:|" * (len(head) - 4)]
         for (name, precision, members, unit), values in cases.items():
             own = ours.get((name, precision, members))
-            cells = [name, precision, f"{members:,}", unit]
+            cells = [name, precision, f"{members:,}", unit, *(number(floor) if floor else "" for floor in floors[name, precision, members, unit])]
             if compared:
                 cells.append(number(own) if own else "")
             for peer in peers:

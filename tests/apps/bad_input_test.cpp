@@ -997,7 +997,8 @@ std::vector<BadInput> experiments() {
        bad_input,
        {},
        set({"offshoots.late.at=[10]", "offshoots.late.optimizer.epsilon=1.0"}),
-       {"optimizer.epsilon: belongs to optimizer.kind = \"rms_gd\", but here optimizer.kind is "
+       {"optimizer.epsilon: belongs to optimizer.kind = \"adam\" or \"rms_gd\", but here "
+        "optimizer.kind is "
         "\"gd\""}},
       {"OffshootOutOfRange",
        bad_input,

@@ -94,6 +94,7 @@ test_error = { steps = [3, 30] }
 balance = { every = "geometric", per_decade = 4, running = "max" }
 grad_norm = { every = "fast" }
 time = { every = "fast" }
+parameters = { every = "fast" }
 [cadences]
 fast.every = 4
 [sweep]

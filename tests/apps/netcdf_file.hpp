@@ -98,18 +98,33 @@ inline std::string read_text_attribute(int file, const char* name) {
   return text;
 }
 
+/// The variables of a file or group, and of the groups in it as "group/variable".
+inline void read_variables(int file, const std::string& prefix, NetcdfFile& record) {
+  int variables = 0;
+  require_netcdf(nc_inq_nvars(file, &variables));
+  for (int id = 0; id < variables; ++id) {
+    char name[NC_MAX_NAME + 1] = {};
+    require_netcdf(nc_inq_varname(file, id, name));
+    record.variables[prefix + name] = read_variable(file, id);
+  }
+  int count = 0;
+  require_netcdf(nc_inq_grps(file, &count, nullptr));
+  std::vector<int> groups(static_cast<std::size_t>(count));
+  if (count > 0) require_netcdf(nc_inq_grps(file, nullptr, groups.data()));
+  for (const int group : groups) {
+    char name[NC_MAX_NAME + 1] = {};
+    require_netcdf(nc_inq_grpname(group, name));
+    read_variables(group, prefix + name + "/", record);
+  }
+}
+
 inline NetcdfFile read_record(const std::filesystem::path& path) {
   int file = -1;
   require_netcdf(nc_open(path.c_str(), NC_NOWRITE, &file));
   NetcdfFile record;
-  int variables = 0;
   int attributes = 0;
-  require_netcdf(nc_inq(file, nullptr, &variables, &attributes, nullptr));
-  for (int id = 0; id < variables; ++id) {
-    char name[NC_MAX_NAME + 1] = {};
-    require_netcdf(nc_inq_varname(file, id, name));
-    record.variables[name] = read_variable(file, id);
-  }
+  require_netcdf(nc_inq_natts(file, &attributes));
+  read_variables(file, "", record);
   for (int id = 0; id < attributes; ++id) {
     char name[NC_MAX_NAME + 1] = {};
     nc_type type = NC_NAT;

@@ -152,7 +152,7 @@ TEST_F(ReplayTest, BadInput) {
           "other.toml:3: stop: found a table, expected [probes] and [cadences] only");
   refused(with("none.toml"), "none.toml: found no [probes], expected some");
   refused(with("wrong.toml"), "wrong.toml:2: probes.train_loss.every: found 0, expected");
-  refused(with("unknown.toml"), "unknown.toml:3: probes.entropy.every: unknown key");
+  refused(with("unknown.toml"), "unknown.toml:3: probes.entropy: found no probe of that name");
   refused(with("broken.toml"), "broken.toml:1");
 }
 

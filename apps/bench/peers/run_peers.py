@@ -210,6 +210,7 @@ def main():
         return 0
 
     document = {
+        "command": "run_peers.py " + " ".join(sys.argv[1:]),
         "host": {**harness.host(), "device": options.device, "threads": options.threads, "versions": {}},
         "scale": "given" if options.state else options.scale,
         "floors": {},
@@ -265,6 +266,7 @@ def main():
                     if "row" in answer:
                         row = answer["row"]
                         share_of_floor(row, document["floors"])
+                        row["command"] = document["command"]
                         document["rows"].append(row)
                         document["host"]["versions"][peer] = row["version"]
                         print(describe(row), flush=True)

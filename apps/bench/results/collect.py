@@ -2,7 +2,7 @@
 """Makes a results file (README.md beside this) from what `./mf gpu-check` left, or from benchmarks that it runs on a CPU.
 
     apps/bench/results/collect.py --gpu-check results/gpu_check
-    apps/bench/results/collect.py --device cpu [--program build/bin/manyfold] [--peers peers.json] [--threads N]
+    apps/bench/results/collect.py --device cpu [--program build/bin/manyfold] [--peers peers.json ...] [--threads N]
 """
 
 from __future__ import annotations
@@ -37,6 +37,28 @@ def read(path: Path) -> dict:
         raise Refusal(f"{path}: {error}")
 
 
+def merged(documents: list[dict]) -> dict | None:
+    """Several runs of the peers as one: of equal cases the last row counts, and what failed and was measured later did
+    not fail. Each row keeps its own command; floors and commands are lists, in the order of the runs."""
+    if not documents:
+        return None
+    if len(documents) == 1:
+        return documents[0]
+    case = lambda row: (row["name"], row["precision"], row["members"], row["peer"])
+    rows = {case(row): row for document in documents for row in document["rows"]}
+    measured = {(row["peer"], f"{row['name']}.m{row['members']}.{row['precision']}") for row in rows.values()}
+    failed = [one for document in documents for one in document["failed"] if (one["peer"], one["state"]) not in measured]
+    versions = {peer: version for document in documents for peer, version in document["host"]["versions"].items()}
+    return {
+        "command": [document.get("command") for document in documents],
+        "host": {**documents[0]["host"], "versions": versions},
+        "floors": [document["floors"] for document in documents],
+        "rows": list(rows.values()),
+        "failed": failed,
+        "skipped": [one for document in documents for one in document["skipped"]],
+    }
+
+
 def peers_part(document: dict | None) -> dict | None:
     if document is None:
         return None
@@ -69,7 +91,7 @@ def of_gpu_check(folder: Path) -> dict:
     }
 
 
-def of_cpu(program: Path, threads: int | None, peers: Path | None, more) -> dict:
+def of_cpu(program: Path, threads: int | None, peers: list[Path], more) -> dict:
     arguments = ["bench", "--device", "cpu", "--json", *(["--threads", str(threads)] if threads else []), *more]
     try:
         done = subprocess.run([program, *arguments], check=True, text=True, stdout=subprocess.PIPE)
@@ -92,7 +114,7 @@ def of_cpu(program: Path, threads: int | None, peers: Path | None, more) -> dict
         "device": {"kind": "cpu", "name": host["name"], "threads": host["compute_units"], "instruction_set": host["instruction_set"]},
         "host": {"cpu": host["name"], "cores": os.cpu_count(), "os": system},
         "rows": measured["rows"],
-        "peers": peers_part(read(peers) if peers else None),
+        "peers": peers_part(merged([read(path) for path in peers])),
     }
 
 
@@ -101,7 +123,9 @@ def main():
     parser.add_argument("--gpu-check", type=Path, metavar="DIR")
     parser.add_argument("--device", choices=("cpu",), default="cpu")
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "bin" / "manyfold")
-    parser.add_argument("--peers", type=Path, metavar="JSON", help="of run_peers.py on the same machine")
+    parser.add_argument(
+        "--peers", type=Path, metavar="JSON", nargs="+", default=[], help="of runs of run_peers.py on the same machine; later rows replace earlier ones"
+    )
     parser.add_argument("--threads", type=int)
     parser.add_argument("--bench", default="", metavar="OPTIONS", help="further options of manyfold bench, in one word")
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")

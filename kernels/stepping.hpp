@@ -54,7 +54,7 @@ void constant_step(Executor& executor, const ConstantStepArgs& args);
 /// RMS-scaled gradient descent (Li, Luo, Lyu 2021, appendix B): one scalar v a member,
 ///   v <- decay v + (1 - decay) ||grad||^2,
 ///   step_size = learning_rate / (sqrt(v / (1 - decay^(t+1))) + epsilon),   t = steps done.
-/// v and decay_power (decay^t, 1 at the start) are state: (slot).
+/// v and decay_power (the product of the decays so far, 1 at the start) are state: (slot).
 struct RmsStepArgs {
   StepControl control;
   const double* learning_rate = nullptr;

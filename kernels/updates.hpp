@@ -28,7 +28,7 @@ void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args);
 
 /// The scalars of Adam's next step (Kingma and Ba 2015, algorithm 1, in the order of operations
 /// that the end of section 2 gives), all (slot):
-///   power_i <- beta_i power_i                         (beta_i^t, 1 at the start; state)
+///   power_i <- beta_i power_i    (beta_i^t where it is constant, 1 at the start; state)
 ///   step_size = learning_rate
 ///   scaled_step = learning_rate / (1 - power_1)
 ///   root_scale = 1 / sqrt(1 - power_2)

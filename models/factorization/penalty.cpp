@@ -70,7 +70,8 @@ std::size_t Penalty<T>::bytes_per_slot(const Settings& settings, const Shape& sh
   if (l2) bytes += Hyperparameter::bytes_per_slot(settings, l2_key);
   if (balance) {
     const std::int64_t r = inner_size(shape);
-    bytes += sizeof(double) + static_cast<std::size_t>(padded<T>(r * r)) * sizeof(T);
+    bytes += Hyperparameter::bytes_per_slot(settings, balance_key) +
+             static_cast<std::size_t>(padded<T>(r * r)) * sizeof(T);
   }
   return bytes;
 }
@@ -85,7 +86,7 @@ Penalty<T>::Penalty(Executor& executor, const Settings& example, const Shape& sh
   if (example.has(l2_key)) l2_.emplace(executor, slots, example, l2_key);
   if (example.has(balance_key)) {
     const std::int64_t r = inner_size(shape);
-    balance_.emplace(executor, slots);
+    balance_.emplace(executor, slots, example, balance_key);
     balance_stride_ = padded<T>(r * r);
     difference_ = Buffer<T>(executor, slots * balance_stride_);
   }
@@ -95,13 +96,13 @@ Penalty<T>::Penalty(Executor& executor, const Settings& example, const Shape& sh
 template <class T>
 void Penalty<T>::load(std::span<const Settings> members) {
   if (l2_) l2_->load(members);
-  if (balance_) balance_->load(members, balance_key);
+  if (balance_) balance_->load(members);
 }
 
 template <class T>
 void Penalty<T>::add(const kernels::StepControl& control, const Chain<T>& chain, double* loss) {
   if (l2_) add_l2(control, chain, loss);
-  if (balance_) add_balance(chain, loss);
+  if (balance_) add_balance(control, chain, loss);
 }
 
 template <class T>
@@ -124,7 +125,9 @@ void Penalty<T>::add_l2(const kernels::StepControl& control, const Chain<T>& cha
 /// With D = U^T U - V^T V: the gradient of c ||D||^2 is 4c U D in U and -4c V D in V, and D is
 /// symmetric, so -4c D V^T in V^T.
 template <class T>
-void Penalty<T>::add_balance(const Chain<T>& chain, double* loss) {
+void Penalty<T>::add_balance(const kernels::StepControl& control, const Chain<T>& chain,
+                             double* loss) {
+  balance_->update(control);
   const std::int64_t r = inner_size(chain.shape());
   const MatrixBatch<T> d{difference_.data(), chain.slots(), r, r, balance_stride_, r};
   chain.multiply(Transpose::yes, Transpose::no, chain.weight(2), chain.weight(2), d);

@@ -44,14 +44,14 @@ class Penalty {
 
  private:
   void add_l2(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
-  void add_balance(const Chain<T>& chain, double* loss);
+  void add_balance(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
 
   Executor& executor_;
   double l2_value_;     ///< the penalty over lambda ||theta||^2
   double l2_gradient_;  ///< the gradient over lambda theta
   std::int64_t balance_stride_ = 0;
   std::optional<Hyperparameter> l2_;
-  std::optional<PerSlot> balance_;
+  std::optional<Hyperparameter> balance_;
   Buffer<double> square_;  ///< (slot)
   Buffer<T> difference_;   ///< U^T U - V^T V, (slot, r, r)
 };

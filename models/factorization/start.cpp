@@ -10,10 +10,10 @@
 #include <cblas.h>
 
 #include "core/random/philox.hpp"
-#include "models/factorization/steepest_descent.hpp"
 #include "models/factorization/haar.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/factorization/start_given.hpp"
+#include "models/factorization/steepest_descent.hpp"
 #include "models/training/model.hpp"
 
 namespace manyfold::factorization {

@@ -124,7 +124,8 @@ const Spec& experiment_spec() {
     add_probe_keys(all);
     add_record_keys(all);
     // The network, its problem and its probes are the parent's.
-    all.let_offshoots_set({"optimizer", "schedule", "stop", "sgd", "objective.l2"});
+    all.let_offshoots_set(
+        {"optimizer", "schedule", "stop", "sgd", "objective.l2", "objective.balance_penalty"});
     return all;
   }();
   return spec;

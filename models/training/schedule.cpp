@@ -26,7 +26,8 @@ struct Schedulable {
 /// In order of their keys' appearance over the optimizers by name.
 const std::vector<Schedulable>& schedulables() {
   static const std::vector<Schedulable> all = [] {
-    std::vector<Schedulable> found{{"optimizer.learning_rate", {}}, {"objective.l2", {}}};
+    std::vector<Schedulable> found{
+        {"optimizer.learning_rate", {}}, {"objective.l2", {}}, {"objective.balance_penalty", {}}};
     for (const OptimizerKind& kind : optimizer_kinds()) {
       for (const std::string& name : kind.scheduled) {
         const std::string key = "optimizer." + name;

@@ -14,7 +14,7 @@
 namespace manyfold {
 
 /// Keys of [schedule.NAME] for learning_rate, for each name that an optimizer's `scheduled` lists
-/// (legal with those optimizers alone), and for the objective's l2.
+/// (legal with those optimizers alone), and for the objective's penalties.
 void add_schedule_keys(Spec& spec);
 
 /// Rejects lists of different lengths, steps out of order, values that the hyperparameter itself

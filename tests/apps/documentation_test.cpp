@@ -176,6 +176,20 @@ TEST_F(DocumentationTest, ExperimentsAreValid) {
   EXPECT_GE(experiments, 1) << "no experiment is shown";
 }
 
+TEST_F(DocumentationTest, ExperimentFilesAreValid) {
+  int experiments = 0;
+  for (const char* folder : {"apps/experiments", "apps/gpu_check/experiments"}) {
+    for (const auto& entry : fs::directory_iterator(source / folder)) {
+      if (entry.path().extension() != ".toml") continue;
+      ++experiments;
+      const Outcome outcome =
+          run_program(source, {"info", entry.path().string(), "--device", "cpu"});
+      EXPECT_EQ(outcome.exit_code, 0) << outcome;
+    }
+  }
+  EXPECT_GE(experiments, 2);
+}
+
 TEST_F(DocumentationTest, CommandsRun) {
   const Scratch scratch;
   fs::create_directories(scratch / "build/bin");

@@ -166,7 +166,7 @@ class Net:
         self.symmetric = settings.get("model.kind") == "symmetric"
         self.problem, self.layers = problem, layers
         self.l2 = Schedule(settings, "objective.l2")
-        self.balance = settings.get("objective.balance_penalty", 0.0)
+        self.balance = Schedule(settings, "objective.balance_penalty")
 
     def chain(self):
         product = self.layers[0]
@@ -188,8 +188,8 @@ class Net:
 
     def loss(self, t):
         value = self.problem.loss(self.end()) + self.l2_factor(t) * sum(np.sum(w**2) for w in self.layers)
-        if self.balance:
-            value += self.balance * np.sum(self.gap() ** 2)
+        if self.balance(t):
+            value += self.balance(t) * np.sum(self.gap() ** 2)
         return value
 
     def gradient(self, t, drawn=None, noise=None):
@@ -207,10 +207,10 @@ class Net:
             gradients.append(above.T @ g @ below.T)
         for h, w in enumerate(self.layers):
             gradients[h] = gradients[h] + 2 * self.l2_factor(t) * w
-        if self.balance:
+        if self.balance(t):
             u, v, gap = self.layers[1], self.layers[0].T, self.gap()
-            gradients[1] = gradients[1] + 4 * self.balance * u @ gap
-            gradients[0] = gradients[0] - (4 * self.balance * v @ gap).T
+            gradients[1] = gradients[1] + 4 * self.balance(t) * u @ gap
+            gradients[0] = gradients[0] - (4 * self.balance(t) * v @ gap).T
         # The symmetric model descends half of everything (Li, Luo, Lyu 2021).
         return flat(gradients) * (0.5 if self.symmetric else 1.0)
 
@@ -283,9 +283,10 @@ class Optimizer:
         else:
             g = net.gradient(t)
         if self.kind == "rms_gd":
-            decay = self.settings.get("optimizer.decay", 0.99)
+            decay = self.value("decay", t)
+            state["p"] = decay * state.get("p", 1.0)
             state["v"] = decay * state.get("v", 0.0) + (1 - decay) * np.sum(g**2)
-            theta = theta - eta / (np.sqrt(state["v"] / (1 - decay ** (t + 1))) + self.value("epsilon", t)) * g
+            theta = theta - eta / (np.sqrt(state["v"] / (1 - state["p"])) + self.value("epsilon", t)) * g
         elif self.kind in ("momentum", "nesterov"):
             mu = self.value("momentum", t)
             state["v"] = mu * state.get("v", 0.0) + g
@@ -294,7 +295,8 @@ class Optimizer:
             b1, b2 = self.value("beta1", t), self.value("beta2", t)
             state["m"] = b1 * state.get("m", 0.0) + (1 - b1) * g
             state["s"] = b2 * state.get("s", 0.0) + (1 - b2) * g**2
-            m, s = state["m"] / (1 - b1 ** (t + 1)), state["s"] / (1 - b2 ** (t + 1))
+            state["p1"], state["p2"] = b1 * state.get("p1", 1.0), b2 * state.get("p2", 1.0)
+            m, s = state["m"] / (1 - state["p1"]), state["s"] / (1 - state["p2"])
             theta = theta - eta * m / (np.sqrt(s) + self.value("epsilon", t))
         elif self.kind == "sign":
             theta = theta - eta * np.sign(g)
@@ -316,10 +318,10 @@ class Optimizer:
 
     def perturbed(self, t, theta, eta, g):
         due = t - self.state.get("last", -math.inf) > self.settings.get("optimizer.min_steps", 1)
-        if due and np.linalg.norm(g) <= self.settings.get("optimizer.grad_threshold"):
+        if due and np.linalg.norm(g) <= self.value("grad_threshold", t):
             z = normals(self.seed, "sgd/perturbation", t * theta.size, theta.size)
             u = uniform(self.seed, "sgd/perturbation/radius", t)
-            radius = self.settings.get("optimizer.radius") * u ** (1 / theta.size)
+            radius = self.value("radius", t) * u ** (1 / theta.size)
             theta = theta + radius * z / np.linalg.norm(z)
             self.state["last"] = t
             self.net.move(theta)

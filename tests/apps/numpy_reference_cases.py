@@ -113,6 +113,32 @@ CASES = {
     "linear": experiment(
         "deep", "completion", GD, more='[schedule.learning_rate]\nkind = "linear"\nsteps = 800\nfinal = 0.0\n'
     ),
+    "rms-gd-decay": experiment(
+        "deep",
+        "completion",
+        optimizer("rms_gd", 0.02, "epsilon = 1.0"),
+        more='[schedule.decay]\nkind = "linear"\nsteps = 800\nfinal = 0.5\n'
+        '[schedule.epsilon]\nkind = "piecewise"\nat = [200]\nvalues = [2.0]\n',
+    ),
+    "adam-betas": experiment(
+        "asymmetric",
+        "full",
+        optimizer("adam", 0.003, "epsilon = 1e-3"),
+        more='[schedule.beta1]\nkind = "linear"\nsteps = 800\nfinal = 0.5\n'
+        '[schedule.beta2]\nkind = "cosine"\nsteps = 900\nfinal = 0.9\n',
+    ),
+    "perturbed-gd-radius": experiment(
+        "asymmetric",
+        "full",
+        optimizer("perturbed_gd", 0.02, "grad_threshold = 0.05", "radius = 0.01", "min_steps = 20"),
+        more='[schedule.radius]\nkind = "exponential"\nsteps = 1000\nfinal = 0.001\n',
+    ),
+    "balance-penalty-schedule": experiment(
+        "asymmetric",
+        "balanced",
+        GD,
+        more='[schedule.balance_penalty]\nkind = "piecewise"\nat = [0, 300]\nvalues = [0.0, 0.5]\n',
+    ),
     "exponential-momentum": experiment(
         "deep",
         "completion",

@@ -185,7 +185,7 @@ std::string all_probes(const ModelCase& one, const Files& files) {
        {"train_loss", "end_norm", "layer_norm2", "spectral_norm", "nuclear_norm",
         "representation_cost", "test_loss", "test_error", "relative_test_loss", "singular_values",
         "layer_singular_values", "effective_rank", "stable_rank", "numerical_rank", "rank_ratio",
-        "distance", "parameters", "alignment"}) {
+        "distance", "end_to_end", "parameters", "alignment"}) {
     if (std::string(name) == "rank_ratio" && one.name == "rank_one_factors") {
       add("rank_ratio", "index = 2");
     } else {
@@ -353,6 +353,7 @@ class Reference {
     if (name == "end_norm") return one(norm(now_.w), end);
     if (name == "spectral_norm") return one(s[0], 0);
     if (name == "singular_values") return {svd(now_.w).s, end};
+    if (name == "end_to_end") return {now_.w.x, end};
     if (name == "first_two") return {{s[0], s[1]}, 0};
     if (name == "nuclear_norm") return one(power_sum(1), n * power_sum(1));
     if (name == "schatten_norm") return one(schatten(0.5), n * schatten(0.5));

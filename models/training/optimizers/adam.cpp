@@ -12,9 +12,10 @@ class Adam final : public Optimizer {
       : executor_(context.executor),
         parameters_(parameters),
         learning_rate_(context.executor, context.slots, context.example, "optimizer.learning_rate"),
-        beta1_(context.executor, context.slots),
-        beta2_(context.executor, context.slots),
-        epsilon_(context.executor, context.slots, 1.0),  // an empty slot must not divide by zero
+        beta1_(context.executor, context.slots, context.example, "optimizer.beta1"),
+        beta2_(context.executor, context.slots, context.example, "optimizer.beta2"),
+        // An empty slot must not divide by zero.
+        epsilon_(context.executor, context.slots, context.example, "optimizer.epsilon", 1.0),
         power1_(context.executor, context.slots, 1.0),
         power2_(context.executor, context.slots, 1.0),
         scaled_step_(context.executor, context.slots),
@@ -24,9 +25,7 @@ class Adam final : public Optimizer {
 
   void load(std::span<const Settings> members) override {
     learning_rate_.load(members);
-    beta1_.load(members, "optimizer.beta1");
-    beta2_.load(members, "optimizer.beta2");
-    epsilon_.load(members, "optimizer.epsilon");
+    for (Hyperparameter* one : {&beta1_, &beta2_, &epsilon_}) one->load(members);
     power1_.fill(1.0);
     power2_.fill(1.0);
     m_.clear();
@@ -34,6 +33,7 @@ class Adam final : public Optimizer {
   }
   void step(const kernels::StepControl& control) override {
     learning_rate_.update(control);
+    for (Hyperparameter* one : {&beta1_, &beta2_, &epsilon_}) one->update(control);
     kernels::adam_step(executor_, {.control = control,
                                    .learning_rate = learning_rate_.data(),
                                    .beta1 = beta1_.data(),
@@ -62,9 +62,9 @@ class Adam final : public Optimizer {
   Executor& executor_;
   Parameters<T> parameters_;
   Hyperparameter learning_rate_;
-  PerSlot beta1_;
-  PerSlot beta2_;
-  PerSlot epsilon_;
+  Hyperparameter beta1_;
+  Hyperparameter beta2_;
+  Hyperparameter epsilon_;
   PerSlot power1_;
   PerSlot power2_;
   PerSlot scaled_step_;
@@ -94,10 +94,14 @@ const RegisterOptimizer registered({
               .default_value = 1e-8,
               .min = 0,
               .min_exclusive = true}},
+    .scheduled = {"beta1", "beta2", "epsilon"},
     .bytes_per_slot =
         [](const Settings& settings, std::int64_t parameters, std::size_t element_bytes) {
           return Hyperparameter::bytes_per_slot(settings, "optimizer.learning_rate") +
-                 7 * sizeof(double) +
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.beta1") +
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.beta2") +
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.epsilon") +
+                 4 * sizeof(double) +
                  2 * ParameterVector<float>::bytes_per_slot(parameters, element_bytes);
         },
     .make = make_optimizer<Adam>,

@@ -19,8 +19,9 @@ class PerturbedDescent final : public Optimizer {
         parameters_(parameters),
         seeds_(context),
         learning_rate_(context.executor, context.slots, context.example, "optimizer.learning_rate"),
-        grad_threshold_(context.executor, context.slots),
-        radius_(context.executor, context.slots),
+        grad_threshold_(context.executor, context.slots, context.example,
+                        "optimizer.grad_threshold"),
+        radius_(context.executor, context.slots, context.example, "optimizer.radius"),
         min_steps_(context.executor, context.slots),
         last_noise_(context.executor, context.slots) {
     load({});
@@ -29,15 +30,15 @@ class PerturbedDescent final : public Optimizer {
   void load(std::span<const Settings> members) override {
     seeds_.load(members);
     learning_rate_.load(members);
-    grad_threshold_.load(members, "optimizer.grad_threshold");
-    radius_.load(members, "optimizer.radius");
+    grad_threshold_.load(members);
+    radius_.load(members);
     upload_each(min_steps_, members, std::int64_t{0},
                 [](const Settings& member) { return member.integer("optimizer.min_steps"); });
     upload_each(last_noise_, members, kernels::never_perturbed,
                 [](const Settings&) { return kernels::never_perturbed; });
   }
   void step(const kernels::StepControl& control) override {
-    learning_rate_.update(control);
+    for (Hyperparameter* one : {&learning_rate_, &grad_threshold_, &radius_}) one->update(control);
     kernels::constant_step(executor_, {control, learning_rate_.data()});
     kernels::perturb<T>(executor_, {.control = control,
                                     .params = parameters_.values,
@@ -64,8 +65,8 @@ class PerturbedDescent final : public Optimizer {
   Parameters<T> parameters_;
   StepSeeds seeds_;
   Hyperparameter learning_rate_;
-  PerSlot grad_threshold_;
-  PerSlot radius_;
+  Hyperparameter grad_threshold_;
+  Hyperparameter radius_;
   Buffer<std::int64_t> min_steps_;
   Buffer<std::int64_t> last_noise_;
 };
@@ -92,11 +93,14 @@ const RegisterOptimizer registered({
               .default_value = std::int64_t{1},
               .min = 0,
               .max = 1e15}},
+    .scheduled = {"grad_threshold", "radius"},
     .needs_grad_norm2 = true,
     .bytes_per_slot =
         [](const Settings& settings, std::int64_t, std::size_t) {
           return Hyperparameter::bytes_per_slot(settings, "optimizer.learning_rate") +
-                 2 * sizeof(double) + 3 * sizeof(std::int64_t);
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.grad_threshold") +
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.radius") +
+                 3 * sizeof(std::int64_t);
         },
     .make = make_optimizer<PerturbedDescent>,
 });

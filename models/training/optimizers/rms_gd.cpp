@@ -15,20 +15,23 @@ class RmsGradientDescent final : public Optimizer {
       : executor_(context.executor),
         parameters_(parameters),
         learning_rate_(context.executor, context.slots, context.example, "optimizer.learning_rate"),
-        epsilon_(context.executor, context.slots, 1.0),  // an empty slot must not divide by zero
-        decay_(context.executor, context.slots),
+        // An empty slot must not divide by zero.
+        epsilon_(context.executor, context.slots, context.example, "optimizer.epsilon", 1.0),
+        decay_(context.executor, context.slots, context.example, "optimizer.decay"),
         v_(context.executor, context.slots),
         decay_power_(context.executor, context.slots, 1.0) {}
 
   void load(std::span<const Settings> members) override {
     learning_rate_.load(members);
-    epsilon_.load(members, "optimizer.epsilon");
-    decay_.load(members, "optimizer.decay");
+    epsilon_.load(members);
+    decay_.load(members);
     v_.fill(0.0);
     decay_power_.fill(1.0);
   }
   void step(const kernels::StepControl& control) override {
     learning_rate_.update(control);
+    epsilon_.update(control);
+    decay_.update(control);
     kernels::rms_step(executor_, {control, learning_rate_.data(), epsilon_.data(), decay_.data(),
                                   v_.data(), decay_power_.data()});
     kernels::descend<T>(executor_, {control, parameters_.values, parameters_.gradient});
@@ -41,8 +44,8 @@ class RmsGradientDescent final : public Optimizer {
   Executor& executor_;
   Parameters<T> parameters_;
   Hyperparameter learning_rate_;
-  PerSlot epsilon_;
-  PerSlot decay_;
+  Hyperparameter epsilon_;
+  Hyperparameter decay_;
   PerSlot v_;
   PerSlot decay_power_;
 };
@@ -63,11 +66,13 @@ const RegisterOptimizer registered({
               .min = 0,
               .max = 1,
               .max_exclusive = true}},
+    .scheduled = {"epsilon", "decay"},
     .needs_grad_norm2 = true,
     .bytes_per_slot =
         [](const Settings& settings, std::int64_t, std::size_t) {
           return Hyperparameter::bytes_per_slot(settings, "optimizer.learning_rate") +
-                 4 * sizeof(double);
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.epsilon") +
+                 Hyperparameter::bytes_per_slot(settings, "optimizer.decay") + 2 * sizeof(double);
         },
     .make = make_optimizer<RmsGradientDescent>,
 });

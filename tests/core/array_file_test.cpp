@@ -24,6 +24,7 @@
 
 #include "core/data/netcdf_reader.hpp"
 #include "core/error.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold {
 namespace {
@@ -55,15 +56,6 @@ Numbers numbers(char kind, int count) {
 
 class ArrayFileTest : public ::testing::Test {
  protected:
-  ArrayFileTest() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_arrays_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~ArrayFileTest() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-
   fs::path file(const std::string& name) const { return folder_ / name; }
   fs::path written(const std::string& name, std::string_view bytes) const {
     std::ofstream out(file(name), std::ios::binary);
@@ -99,7 +91,7 @@ class ArrayFileTest : public ::testing::Test {
   bool python(const std::string& what) {
     const fs::path script = fs::path(MANYFOLD_SOURCE_DIR) / "tests/core/array_files.py";
     const std::string command = "/usr/bin/python3 -B '" + script.string() + "' " + what + " '" +
-                                folder_.string() + "' 2>&1";
+                                folder_.path().string() + "' 2>&1";
     std::FILE* pipe = popen(command.c_str(), "r");
     if (pipe == nullptr) return false;
     std::string said(100'000, '\0');
@@ -113,7 +105,7 @@ class ArrayFileTest : public ::testing::Test {
     return true;
   }
 
-  fs::path folder_;
+  const test::ScratchFolder folder_;
   std::string skipped_;
 };
 

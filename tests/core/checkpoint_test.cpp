@@ -9,6 +9,7 @@
 
 #include "core/checkpoint/state_log.hpp"
 #include "core/error.hpp"
+#include "tests/scratch_folder.hpp"
 
 namespace manyfold {
 namespace {
@@ -17,14 +18,6 @@ namespace fs = std::filesystem;
 
 class StateLogTest : public ::testing::Test {
  protected:
-  StateLogTest() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_states_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~StateLogTest() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
   fs::path file() const { return folder_ / "states.log"; }
 
   /// Sizes that are no multiples of 8, an empty array, and more than one block in all.
@@ -54,7 +47,7 @@ class StateLogTest : public ::testing::Test {
     log.sync();
   }
 
-  fs::path folder_;
+  const test::ScratchFolder folder_;
 };
 
 TEST_F(StateLogTest, KeepsStatesByMemberAndStep) {

@@ -171,6 +171,7 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
     const ObserverBytes bytes = probe->bytes({settings, shape, name, shared_problem});
     footprint.bytes_per_slot += bytes.per_slot;
     footprint.shared_bytes += bytes.shared;
+    footprint.remembered_bytes += bytes.remembered;
   }
   footprint.flops_per_step += shape.flops_per_gradient() + penalty_flops(settings, shape);
   footprint.parameters = shape.parameters();

@@ -141,7 +141,8 @@ constexpr ObserverMaker observer_maker() {
 /// What an observer allocates.
 struct ObserverBytes {
   std::size_t per_slot = 0;
-  std::size_t shared = 0;  ///< once per family
+  std::size_t shared = 0;      ///< once per family
+  std::size_t remembered = 0;  ///< of per_slot, what `state` shows
 };
 /// Of `elements` parameters, or of another number of doubles, per slot.
 std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements);

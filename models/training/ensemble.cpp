@@ -53,11 +53,12 @@ std::size_t Ensemble::bytes_per_slot(const Settings& example, const ProbePlan& p
 }
 
 std::size_t Ensemble::state_bytes(const Settings& example, const ProbePlan& probes,
-                                  std::int64_t parameters) {
-  std::size_t bytes =
-      static_cast<std::size_t>(parameters) * element_bytes(example) +
-      optimizer_kind(example).bytes_per_slot(example, parameters, element_bytes(example)) +
-      ControlBlock::bytes_per_slot();
+                                  const Footprint& footprint) {
+  std::size_t bytes = static_cast<std::size_t>(footprint.parameters) * element_bytes(example) +
+                      footprint.remembered_bytes +
+                      optimizer_kind(example).bytes_per_slot(example, footprint.parameters,
+                                                             element_bytes(example)) +
+                      ControlBlock::bytes_per_slot();
   for (const ProbeRequest& probe : probes.probes) {
     const auto width = static_cast<std::size_t>(product(extents_of(example, probe.kind)));
     bytes += width * probe.watches.size() * sizeof(double);

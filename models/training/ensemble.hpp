@@ -86,9 +86,9 @@ class Ensemble {
   /// Bytes a slot needs beside the model: optimizer, stepping state, sample buffers.
   static std::size_t bytes_per_slot(const Settings& example, const ProbePlan& probes,
                                     std::int64_t parameters);
-  /// Bytes of a SlotState, at most, beside what probes remember of starts; of host memory.
+  /// Bytes of a SlotState, at most; of host memory.
   static std::size_t state_bytes(const Settings& example, const ProbePlan& probes,
-                                 std::int64_t parameters);
+                                 const Footprint& footprint);
 
  private:
   struct Samples {

@@ -75,10 +75,11 @@ struct StochasticGradient {
 
 /// Memory and work of a family, known from its shape alone.
 struct Footprint {
-  std::size_t bytes_per_slot = 0;  ///< everything the model allocates for one more slot
-  std::size_t shared_bytes = 0;    ///< once per family
-  double flops_per_step = 0;       ///< multiplications and additions of one gradient, one member
-  std::int64_t parameters = 0;     ///< per member
+  std::size_t bytes_per_slot = 0;    ///< everything the model allocates for one more slot
+  std::size_t shared_bytes = 0;      ///< once per family
+  std::size_t remembered_bytes = 0;  ///< of bytes_per_slot, what `Model::state` shows
+  double flops_per_step = 0;         ///< multiplications and additions of one gradient, one member
+  std::int64_t parameters = 0;       ///< per member
 };
 
 class Model {

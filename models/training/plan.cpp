@@ -217,7 +217,7 @@ class Planner {
           fmt::format("one member of {} needs {} bytes of memory, and the budget on {} is {} bytes",
                       family.description, one + shared, device_.name, budget));
     }
-    family.state_bytes = Ensemble::state_bytes(example, plan_.probes, family.footprint.parameters);
+    family.state_bytes = Ensemble::state_bytes(example, plan_.probes, family.footprint);
     check_problems(family);
     const std::size_t fits = (budget - shared) / one;
     // Waves of equal size: the last is not a small remainder that leaves the device idle.

@@ -21,8 +21,8 @@ namespace manyfold {
 
 /// Members of one shape, which share kernels and a memory layout.
 struct FamilyPlan {
-  std::string description;        ///< "deep_linear 20x20 . 20x20 full, gd, f64"
-  std::int64_t example = 0;       ///< any of its members
+  std::string description;            ///< "deep_linear 20x20 . 20x20 full, gd, f64"
+  std::int64_t example = 0;           ///< any of its members
   std::vector<std::int64_t> numbers;  ///< of all its members, ascending
   /// Numbers of those that are to be run: first the starters, then the offshoots that branch off in
   /// this run, each ascending by the step at which they begin, then by number.
@@ -32,7 +32,7 @@ struct FamilyPlan {
   Footprint footprint;            ///< model, optimizer, control and sample buffers together
   std::int64_t slots = 0;         ///< members on the device at once
   std::int64_t waves = 0;         ///< of starters and of offshoots, which come after them
-  std::size_t state_bytes = 0;    ///< of a member's SlotState, without what probes remember
+  std::size_t state_bytes = 0;    ///< of a member's SlotState, at most
   std::int64_t member_steps = 0;  ///< at most: members may stop early
   /// Where parameters are recorded: their arrays, and the first of the record's variables for them.
   std::vector<ParameterArray> arrays{};

@@ -96,7 +96,8 @@ class BalanceDrift final : public Observer<T> {
 
 ObserverBytes balance_drift_bytes(const ProbeSettings& probe) {
   const std::int64_t start = elements_below(probe.shape, probe.shape.layers());
-  return {.per_slot = pair_difference_bytes(probe) + padded_bytes(probe, start) + sizeof(double)};
+  return {.per_slot = pair_difference_bytes(probe) + padded_bytes(probe, start) + sizeof(double),
+          .remembered = element_bytes(probe, start)};
 }
 
 /// Hidden units of all pairs.
@@ -230,7 +231,8 @@ const RegisterProbe neuron_balance_drift({
     .validate = validate_pairs,
     .bytes =
         [](const ProbeSettings& probe) {
-          return ObserverBytes{.per_slot = 2 * double_bytes(neurons(probe.shape))};
+          const std::size_t gaps = double_bytes(neurons(probe.shape));
+          return ObserverBytes{.per_slot = 2 * gaps, .remembered = gaps};
         },
     .make = observer_maker<NeuronDrift>(),
 });

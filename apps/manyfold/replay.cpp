@@ -1,7 +1,8 @@
 // manyfold replay: one member of a record again, by itself, perhaps with other probes; and whether
 // it took the same steps, bit by bit.
 #include <algorithm>
-#include <cstring>
+#include <bit>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -133,6 +134,8 @@ struct Comparison {
     if (first.empty()) first = what;
   }
 
+  static std::uint64_t bits(double x) { return std::bit_cast<std::uint64_t>(x); }
+
   void compare(const std::string& variable, const std::string& where,
                const std::vector<double>& recorded, const std::vector<double>& replayed) {
     ++compared;
@@ -141,7 +144,7 @@ struct Comparison {
                               recorded.size(), replayed.size()));
     }
     for (std::size_t i = 0; i < recorded.size(); ++i) {
-      if (std::memcmp(&recorded[i], &replayed[i], sizeof(double)) == 0) continue;
+      if (bits(recorded[i]) == bits(replayed[i])) continue;
       const std::string element = recorded.size() > 1 ? fmt::format(", value {}", i + 1) : "";
       return note(fmt::format("{}{}{}: recorded {}, replayed {}", variable, where, element,
                               recorded[i], replayed[i]));

@@ -256,7 +256,7 @@ RunSummary carry_out(const Job& job) {
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
   Progress progress(stderr, job.quiet);
-  const RunSummary summary = [&] {
+  RunSummary summary = [&] {
     try {
       return run_experiment(job.experiment, job.plan,
                             {.executor = job.executor,

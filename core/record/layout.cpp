@@ -104,7 +104,7 @@ std::vector<VariableShape> shapes(const RecordLayout& layout) {
   std::vector<VariableShape> shapes;
   shapes.reserve(layout.variables.size());
   for (const VariableLayout& variable : layout.variables) {
-    const std::vector<Extent>& all = dimensions[static_cast<std::size_t>(variable.group + 1)];
+    const std::vector<Extent>& all = dimensions[static_cast<std::size_t>(variable.group) + 1];
     VariableShape& shape = shapes.emplace_back();
     shape.members =
         variable.group < 0

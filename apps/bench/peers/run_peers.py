@@ -59,6 +59,17 @@ def parse():
     return parser.parse_args()
 
 
+def command_line() -> str:
+    """As it was called, without the paths, which say nothing about what was measured."""
+    words, kept = iter(sys.argv[1:]), ["run_peers.py"]
+    for word in words:
+        if word in ("--json", "--venv", "--state"):
+            next(words, None)
+        elif not word.startswith(("--json=", "--venv=", "--state=")):
+            kept.append(word)
+    return " ".join(kept)
+
+
 class Stop(Exception):
     """The budget is spent."""
 
@@ -210,7 +221,7 @@ def main():
         return 0
 
     document = {
-        "command": "run_peers.py " + " ".join(sys.argv[1:]),
+        "command": command_line(),
         "host": {**harness.host(), "device": options.device, "threads": options.threads, "versions": {}},
         "scale": "given" if options.state else options.scale,
         "floors": {},

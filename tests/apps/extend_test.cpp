@@ -48,7 +48,7 @@ class ExtendTest : public ::testing::Test {
   nlohmann::json extend(const std::string& out, Arguments more = {},
                         const std::string& file = "small.toml") const {
     more.emplace_back("--extend");
-    const auto json = run_well(out, more, file);
+    auto json = run_well(out, more, file);
     for (const char* left :
          {"samples.log.extending", "states.log.extending", "record.nc.partial"}) {
       EXPECT_FALSE(fs::exists(scratch_ / out / left)) << left;

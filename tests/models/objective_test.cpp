@@ -162,7 +162,8 @@ TEST_P(ObjectiveOnDevice, OneDrawnEntryGivesThePrintedUpdates) {
     const std::array<std::array<std::size_t, 2>, 3> place{{{0, 0}, {1, 0}, {1, 1}}};
     const std::array<double, 3> label{1.0, 0.25, 1.0};
     for (std::int64_t slot = 0; slot < 3; ++slot) {
-      const auto [i, j] = place[static_cast<std::size_t>(slot)];
+      const std::size_t i = place[static_cast<std::size_t>(slot)][0];
+      const std::size_t j = place[static_cast<std::size_t>(slot)][1];
       const std::vector<double> theta = bench.parameters(slot);  // V^T (r, cols), then U (rows, r)
       const auto v = [&](std::size_t r) { return r * 2 + j; };
       const auto u = [&](std::size_t r) { return 4 + i * 2 + r; };
@@ -321,7 +322,7 @@ std::vector<std::string> every_objective() {
     }
     all.push_back(objective);
   }
-  all.push_back(
+  all.emplace_back(
       "kind = \"full\"\nshift = \"best_rank\"\n"
       "target = { kind = \"gaussian\", rows = 3, cols = 4 }");
   return all;

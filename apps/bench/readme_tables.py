@@ -97,7 +97,9 @@ def peers_table(documents: list[dict]) -> list[str]:
                 cells.append(number(value) + ratio if value else "")
             lines.append(f"| {' | '.join(cells)} |")
         named = ", ".join(f"{peer} {versions[peer].removeprefix(peer).strip()}".strip() for peer in peers)
-        lines += ["", f"{named}." + (" In brackets: our rate over theirs." if compared else ""), "", "Made by " + ", ".join(commands(rows)) + ".", ""]
+        floors_are = "The floors: operations and bytes of a unit at the machine's measured rates (kernels/README.md)."
+        ratios_are = " In brackets: our rate over theirs." if compared else ""
+        lines += ["", f"{named}. {floors_are}{ratios_are}", "", "Made by " + ", ".join(commands(rows)) + ".", ""]
     return lines
 
 

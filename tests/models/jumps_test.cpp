@@ -12,8 +12,8 @@ namespace {
 
 /// Figure 1's setting: 2x2, the entries (1,1) = 1, (2,1) = 1/4, (2,2) = 1 seen one a step, of which
 /// the missing (1,2) = 4 makes a matrix of rank one; three layers of width 100; lambda .1, eta .03
-/// for 500 steps, then .2; from step 5000 on the low noise of the figure's offshoots, lambda .001 and
-/// eta .02. The paper leaves the start open: N(0, 1/w) entries.
+/// for 500 steps, then .2; from step 5000 on the low noise of the figure's offshoots, lambda .001
+/// and eta .02. The paper leaves the start open: N(0, 1/w) entries.
 std::string figure_1(const std::string& convention, int seeds) {
   return fmt::format(R"(
 [model]
@@ -77,8 +77,8 @@ TEST(Jumps, UnderWeightDecaySomeNetsFallToRankOneAndStayThere) {
         EXPECT_TRUE(rank_one) << "member " << m << " came back at " << 50 * sample;
       }
     }
-    // A fit of rank one guesses the missing entry, one of rank two leaves it near the others: claim 1
-    // asks for a relative test loss, which is the error's square, below .1 and above .5.
+    // A fit of rank one guesses the missing entry, one of rank two leaves it near the others: claim
+    // 1 asks for a relative test loss, which is the error's square, below .1 and above .5.
     const double error = results.scalar("test_error", m, last_sample);
     if (first >= 0) {
       ++jumped;

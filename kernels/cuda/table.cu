@@ -7,24 +7,7 @@
 namespace manyfold::kernels::cuda {
 namespace {
 
-template <class T>
-TypedTable<T> typed_table() {
-  TypedTable<T> table;
-#define MF_TYPED(name, Args) table.name = name<T>;
-#define MF_PLAIN(name, Args)
-#include "kernels/operations.inc"
-  return table;
-}
-
-KernelTables all_tables() {
-  KernelTables tables;
-  tables.f32 = typed_table<float>();
-  tables.f64 = typed_table<double>();
-#define MF_TYPED(name, Args)
-#define MF_PLAIN(name, Args) tables.name = name;
-#include "kernels/operations.inc"
-  return tables;
-}
+#include "kernels/fill_tables.inc"
 
 }  // namespace
 

@@ -16,6 +16,7 @@
 #include "kernels/random_fill.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/references.hpp"
+#include "kernels/resident.hpp"
 #include "kernels/residual.hpp"
 #include "kernels/schedule.hpp"
 #include "kernels/singular_values.hpp"

@@ -169,12 +169,12 @@ class Compiler {
             each_arena_operand(
                 instruction, [&](std::uintptr_t&, const Interval& interval, Access access) {
                   Found& found = region_of(interval.begin);
-                  if (!writes && access != Access::write &&
+                  if (!writes && (access == Access::read || access == Access::update) &&
                       !written[&found].covers(interval.begin, interval.end) && !found.load) {
                     found.load = true;
                     found.first_reader = name_of(instruction.operation);
                   }
-                  if (writes && access != Access::read) {
+                  if (writes && (access == Access::write || access == Access::update)) {
                     written[&found].add(interval.begin, interval.end);
                     found.written = true;
                   }

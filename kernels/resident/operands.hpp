@@ -19,7 +19,12 @@
 
 namespace manyfold::kernels::resident {
 
-enum class Access { read, write, update };  ///< update: read, or written in part only
+enum class Access {
+  read,
+  write,
+  update,  ///< read, or written in part only
+  pass,    ///< read, if at all, only after it was written in the same step
+};
 
 template <class T, class Visitor>
 MF_FN void each_operand(GemmArgs<T>& args, Visitor&& visit) {
@@ -32,7 +37,7 @@ template <class T, class Visitor>
 MF_FN void each_operand(ResidualArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.w, Access::read);
   visit.matrix(args.target, Access::read);
-  visit.resting(args.mask.data, args.mask.slot_stride);
+  visit.matrix(args.mask, Access::read);
   visit.matrix(args.residual, Access::write);
   visit.numbers(args.half_square, 1, 1, Access::write);
 }
@@ -135,16 +140,16 @@ MF_FN void each_operand(PerturbArgs<T>& args, Visitor&& visit) {
   visit.numbers(args.seeds, 1, 1, Access::read);
 }
 
-/// check_stop and advance take the same arguments: all of the control.
+/// check_stop and advance take the same arguments, and each reads some of them.
 template <class Visitor>
 MF_FN void each_operand(StepControl& control, Visitor&& visit) {
   visit.numbers(control.active, 1, 1, Access::update);
   visit.numbers(control.reason, 1, 1, Access::update);
   visit.numbers(control.step, 1, 1, Access::update);
   visit.numbers(control.time, 1, 1, Access::update);
-  visit.numbers(control.train_loss, 1, 1, Access::read);
-  visit.numbers(control.grad_norm2, 1, 1, Access::read);
-  visit.numbers(control.step_size, 1, 1, Access::read);
+  visit.numbers(control.train_loss, 1, 1, Access::pass);
+  visit.numbers(control.grad_norm2, 1, 1, Access::pass);
+  visit.numbers(control.step_size, 1, 1, Access::pass);
   visit.numbers(control.finite_step, 1, 1, Access::update);
   visit.numbers(control.finite_train_loss, 1, 1, Access::update);
   visit.numbers(control.finite_grad_norm, 1, 1, Access::update);

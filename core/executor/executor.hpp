@@ -32,6 +32,7 @@ struct DeviceDescription {
   int compute_units = 1;          ///< threads in use, or multiprocessors
   std::size_t memory_budget = 0;  ///< bytes that allocations may take in all
   std::size_t shared_memory = 0;  ///< bytes a block may have; 0 on a CPU
+  std::size_t cache = 0;          ///< bytes of the L2 cache of a core; 0 on a GPU
 };
 
 /// Work kept by `Executor::record`. Valid as long as its executor and the memory it names.

@@ -127,6 +127,10 @@ class Thread {
       }
       usage_.member_steps += live_;
       usage_.place_steps += lanes_;
+      if (exhausted_) {
+        usage_.drain_member_steps += live_;
+        usage_.drain_place_steps += lanes_;
+      }
       if (live_ == 0) continue;
       run(resident::move, taken_);
       empty(true);
@@ -142,11 +146,10 @@ class Thread {
         exhausted_ = true;
         return;
       }
-      const std::int64_t slot = args_.slots[i];
+      const std::int64_t slot = args_.slots != nullptr ? args_.slots[i] : i;
+      if (view_.active_of[slot] == 0 || view_.step_of[slot] >= args_.until) continue;
       copy_in(lane, slot);
       slot_[lane] = slot;
-      target_[lane] = args_.target[slot];
-      if (active_[lane] == 0 || step_[lane] >= target_[lane]) continue;
       taken_[lane] = true;
       ++live_;
       return;
@@ -157,7 +160,7 @@ class Thread {
   void empty(bool moved) {
     for (std::int64_t lane = 0; lane < lanes_; ++lane) {
       if (!taken_[lane]) continue;
-      if (active_[lane] != 0 && !(moved && step_[lane] >= target_[lane])) continue;
+      if (active_[lane] != 0 && !(moved && step_[lane] >= args_.until)) continue;
       copy_out(lane, slot_[lane]);
       taken_[lane] = false;
       --live_;
@@ -488,28 +491,28 @@ class Thread {
   bool taken_[most_lanes] = {};
   bool looked_at_[most_lanes] = {};
   std::int64_t slot_[most_lanes] = {};
-  std::int64_t target_[most_lanes] = {};
   ResidentUsage usage_{};
 };
 
 }  // namespace
 
 void advance_resident(Executor& executor, const ResidentArgs& args) {
-  auto next = std::make_shared<std::atomic<std::int64_t>>(0);
-  auto member_steps = std::make_shared<std::atomic<std::int64_t>>(0);
-  auto place_steps = std::make_shared<std::atomic<std::int64_t>>(0);
+  std::atomic<std::int64_t> next{0};
+  const auto threads = static_cast<std::size_t>(cpu(executor).threads());
+  std::vector<ResidentUsage> used(threads);
   const bool wide = args.program->host.element_bytes != sizeof(float);
-  const std::int64_t threads = cpu(executor).threads();
-  cpu(executor).for_slots(threads, [=](SlotRange range) {
+  cpu(executor).for_slots(static_cast<std::int64_t>(threads), [&](SlotRange range) {
     for (std::int64_t i = range.begin; i < range.end; ++i) {
-      const ResidentUsage used =
-          wide ? Thread<double>(args, *next).run() : Thread<float>(args, *next).run();
-      *member_steps += used.member_steps;
-      *place_steps += used.place_steps;
+      used[static_cast<std::size_t>(i)] =
+          wide ? Thread<double>(args, next).run() : Thread<float>(args, next).run();
     }
   });
-  args.usage->member_steps += *member_steps;
-  args.usage->place_steps += *place_steps;
+  for (const ResidentUsage& one : used) {
+    args.usage->member_steps += one.member_steps;
+    args.usage->place_steps += one.place_steps;
+    args.usage->drain_member_steps += one.drain_member_steps;
+    args.usage->drain_place_steps += one.drain_place_steps;
+  }
 }
 
 }  // namespace manyfold::kernels::cpu

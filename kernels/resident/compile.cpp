@@ -261,6 +261,8 @@ class Compiler {
     view.arena_bytes = arena_bytes_;
     view.active = place_of(args_.control.active);
     view.step = place_of(args_.control.step);
+    view.active_of = args_.control.active;
+    view.step_of = args_.control.step;
     return program;
   }
 

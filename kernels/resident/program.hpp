@@ -21,6 +21,9 @@
 
 namespace manyfold::kernels::resident {
 
+/// Shared memory that a block on a GPU needs beside its member's arena.
+constexpr std::int64_t cuda_block_bytes = 16 * 1024;
+
 /// The operations by name, those of operations.inc in its order.
 enum class Operation : std::int32_t {
 #define MF_TYPED(name, Args) name,
@@ -89,9 +92,12 @@ struct ProgramView {
   std::int64_t check_every = 1;
   std::int64_t arena_bytes = 0;  ///< of one member, a multiple of 16
   std::int32_t element_bytes = 0;
-  /// Of active, step: offsets in the arena.
+  /// Where they stand in the arena.
   std::int32_t active = 0;
   std::int32_t step = 0;
+  /// And in device memory, (slot): members that ended, or are there already, do not enter.
+  const std::int32_t* active_of = nullptr;
+  const std::int64_t* step_of = nullptr;
 };
 
 /// Owns what a view names, on the host and on the executor's device.

@@ -272,8 +272,10 @@ class Compiler {
   std::int64_t arena_bytes_ = 0;
 };
 
-/// Copies to the device what an interpreter there reads.
+/// Copies to the device what an interpreter there reads. A CPU reads the host's.
 void upload(Executor& executor, Program& program) {
+  program.device = program.host;
+  if (executor.device().kind == "cpu") return;
   const std::size_t region_bytes = program.regions.size() * sizeof(Region);
   const std::size_t instruction_bytes = program.instructions.size() * sizeof(Instruction);
   std::vector<std::byte> image(region_bytes + instruction_bytes);
@@ -281,7 +283,6 @@ void upload(Executor& executor, Program& program) {
   std::memcpy(image.data() + region_bytes, program.instructions.data(), instruction_bytes);
   program.device_memory = Buffer<std::byte>(executor, static_cast<std::int64_t>(image.size()));
   program.device_memory.upload(image);
-  program.device = program.host;
   program.device.regions = reinterpret_cast<const Region*>(program.device_memory.data());
   program.device.instructions =
       reinterpret_cast<const Instruction*>(program.device_memory.data() + region_bytes);

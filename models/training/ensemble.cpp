@@ -146,9 +146,13 @@ void Ensemble::compile_resident() {
                           ? compiled.why_not
                           : resident::why_not_resident(executor_.device(), *compiled.program);
   if (!why_not_resident_.empty()) return;
-  resident_ = std::move(compiled.program);
   usage_ = Buffer<kernels::ResidentUsage>(executor_, 1);
   usage_.clear();
+  resident_ = std::move(compiled.program);
+}
+
+std::size_t Ensemble::resident_bytes() const {
+  return resident_ == nullptr ? 0 : usage_.bytes() + resident_->device_memory.bytes();
 }
 
 kernels::ResidentUsage Ensemble::usage() const {

@@ -89,6 +89,8 @@ class Ensemble {
   const kernels::resident::Program* resident() const { return resident_.get(); }
   /// Why there is none, where one was asked for.
   const std::string& why_not_resident() const { return why_not_resident_; }
+  /// Device memory that resident stepping takes beside the slots'.
+  std::size_t resident_bytes() const;
   /// Of the resident steps so far. Waits for the device.
   kernels::ResidentUsage usage() const;
 

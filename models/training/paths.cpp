@@ -10,6 +10,35 @@
 
 namespace manyfold {
 
+namespace {
+
+constexpr const char* no_memory = "the memory budget leaves no room for its program";
+
+/// Makes the family resident if it can be; returns the reason either way.
+std::string try_resident(FamilyPlan& family, const Plan& plan, const Experiment& experiment,
+                         Executor& executor) {
+  FamilyPlan trial = family;
+  trial.slots = 1;
+  trial.path = Path::resident;
+  try {
+    const Ensemble ensemble(executor, experiment.member(family.example), trial, plan.probes,
+                            plan.check_every);
+    if (ensemble.resident() == nullptr) return ensemble.why_not_resident();
+    FamilyPlan larger = family;
+    larger.footprint.shared_bytes += ensemble.resident_bytes();
+    if (!larger.fit(executor.device().memory_budget)) return no_memory;
+    family = std::move(larger);
+    family.path = Path::resident;
+    const kernels::resident::Program& program = *ensemble.resident();
+    return fmt::format("{} bytes a member on the chip, {} of them side by side", program.arena_bytes(),
+                       kernels::resident::lanes(executor.device(), program.host.element_bytes));
+  } catch (const ResourceError&) {
+    return no_memory;
+  }
+}
+
+}  // namespace
+
 const char* word(Path path) { return path == Path::resident ? "resident" : "batched"; }
 
 void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
@@ -24,23 +53,11 @@ void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
       family.path_reason = "asked for";
       continue;
     }
-    FamilyPlan trial = family;
-    trial.slots = 1;
-    trial.path = Path::resident;
-    const Settings example = experiment.member(family.example);
-    const Ensemble ensemble(executor, example, trial, plan.probes, plan.check_every);
-    if (ensemble.resident() != nullptr) {
-      const kernels::resident::Program& program = *ensemble.resident();
-      family.path = Path::resident;
-      family.path_reason = fmt::format(
-          "{} bytes a member on the chip, {} to a place", program.arena_bytes(),
-          kernels::resident::lanes(executor.device(), program.host.element_bytes));
-    } else if (wanted == "resident") {
-      throw InputError(fmt::format("--path resident: {}: {}", family.description,
-                                   ensemble.why_not_resident()));
-    } else {
-      family.path_reason = ensemble.why_not_resident();
+    std::string reason = try_resident(family, plan, experiment, executor);
+    if (wanted == "resident" && family.path != Path::resident) {
+      throw InputError(fmt::format("--path resident: {}: {}", family.description, reason));
     }
+    family.path_reason = std::move(reason);
   }
 }
 

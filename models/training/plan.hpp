@@ -49,6 +49,9 @@ struct FamilyPlan {
     return footprint.shared_bytes + footprint.bytes_per_slot * static_cast<std::size_t>(slots);
   }
 
+  /// Sets slots and waves to what `budget` bytes hold; false: not one member, and nothing changed.
+  bool fit(std::size_t budget);
+
   /// A wave of starters, or of offshoots: which of `members`.
   struct Wave {
     std::size_t first = 0;

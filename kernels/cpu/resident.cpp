@@ -233,6 +233,10 @@ class Thread {
         return residual(instruction.as<ResidualArgs<T>>());
       case Operation::drawn_residual:
         return drawn_residual(instruction.as<DrawnResidualArgs<T>>(), for_each);
+      case Operation::sampled_product:
+        return sampled_product(instruction.as<resident::SampledProductArgs<T>>());
+      case Operation::sparse_product:
+        return sparse_product(instruction.as<resident::SparseProductArgs<T>>());
       case Operation::sum_of_squares: {
         const auto& args = instruction.as<SumOfSquaresArgs<T>>();
         const bool shared = args.x.slot_stride == 0;
@@ -300,6 +304,23 @@ class Thread {
                  args.c.data, args.c.row_stride});
   }
 
+  static LanePattern lane_pattern(const resident::Pattern& p) {
+    return {p.lines, p.begin, p.entry, p.other};
+  }
+  void sampled_product(const resident::SampledProductArgs<T>& args) {
+    loops_.sampled({lane_pattern(args.pattern), args.k, args.a.data, args.a_row, args.a_col,  //
+                    args.b.data, args.b_row, args.b_col, args.target.data, args.target_entry,
+                    args.target.slot_stride == 0, args.residual.data, args.half_square});
+    halve(args.half_square);
+  }
+  void sparse_product(const resident::SparseProductArgs<T>& args) {
+    loops_.sparse({lane_pattern(args.pattern), args.count, args.alpha, args.beta, args.s.data,
+                   args.x.data, args.x_line, args.x_step, args.c.data, args.c_line, args.c_step});
+  }
+  void halve(double* sums) const {
+    for (std::int64_t lane = 0; sums != nullptr && lane < lanes_; ++lane) sums[lane] *= 0.5;
+  }
+
   void residual(const ResidualArgs<T>& args) {
     T* const out = args.residual.data;
     if (args.mask.data == nullptr && !args.observed) {  // nothing counts
@@ -313,8 +334,7 @@ class Thread {
                      args.target.data, args.target.row_stride, args.target.slot_stride == 0,     //
                      args.mask.data, args.mask.row_stride, args.mask.slot_stride == 0,           //
                      args.observed, out, args.residual.row_stride, args.half_square});
-    if (args.half_square == nullptr) return;
-    for (std::int64_t lane = 0; lane < lanes_; ++lane) args.half_square[lane] *= 0.5;
+    halve(args.half_square);
   }
 
   /// Element (row, col) of a matrix in a lane, or of a shared one.

@@ -62,6 +62,20 @@ MF_FN void with_args(Instruction& instruction, const F& f) {
     if constexpr (has_resident_form<Args>) f(instruction.as<Args>());   \
     break;
 #include "kernels/operations.inc"
+    case Operation::sampled_product:
+      if (instruction.element_bytes == sizeof(float)) {
+        f(instruction.as<SampledProductArgs<float>>());
+      } else {
+        f(instruction.as<SampledProductArgs<double>>());
+      }
+      break;
+    case Operation::sparse_product:
+      if (instruction.element_bytes == sizeof(float)) {
+        f(instruction.as<SparseProductArgs<float>>());
+      } else {
+        f(instruction.as<SparseProductArgs<double>>());
+      }
+      break;
   }
 }
 

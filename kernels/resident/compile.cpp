@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/resident/capture.hpp"
+#include "kernels/resident/fuse.hpp"
 
 namespace manyfold::kernels::resident {
 
@@ -19,6 +20,10 @@ const char* name_of(Operation operation) {
     return #name;
 #define MF_PLAIN(name, Args) MF_TYPED(name, Args)
 #include "kernels/operations.inc"
+    case Operation::sampled_product:
+      return "sampled_product";
+    case Operation::sparse_product:
+      return "sparse_product";
   }
   return "?";
 }
@@ -302,7 +307,10 @@ Compiled compile(Executor& executor, const CompileArgs& args) {
       return {nullptr, capture.refused() + " has no resident form"};
     }
   }
+  PatternMemory patterns;
+  if (executor.device().kind == "cpu") fuse(executor, calls, patterns);
   Compiled compiled{Compiler(std::move(calls), args).compile(), {}};
+  compiled.program->patterns = std::move(patterns);
   upload(executor, *compiled.program);
   return compiled;
 }

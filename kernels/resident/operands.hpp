@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "core/portable.hpp"
+#include "kernels/resident/fused.hpp"
 #include "kernels/table.hpp"
 
 namespace manyfold::kernels::resident {
@@ -235,6 +236,22 @@ MF_FN void each_operand(CrossingArgs& args, Visitor&& visit) {
   visit.numbers(args.values, args.count, args.values_stride, Access::read);
   visit.numbers(args.step, 1, 1, Access::read);
   visit.numbers(args.first, args.count, args.first_stride, Access::update);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(SampledProductArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.a, Access::read);
+  visit.matrix(args.b, Access::read);
+  visit.matrix(args.target, Access::read);
+  visit.matrix(args.residual, Access::write);
+  visit.numbers(args.half_square, 1, 1, Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(SparseProductArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.s, Access::read);
+  visit.matrix(args.x, Access::read);
+  visit.matrix(args.c, args.beta != T(0) ? Access::update : Access::write);
 }
 
 /// Whether an operation with these arguments has a resident form.

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -24,11 +25,13 @@ namespace manyfold::kernels::resident {
 /// Shared memory that a block on a GPU needs beside its member's arena.
 constexpr std::int64_t cuda_block_bytes = 16 * 1024;
 
-/// The operations by name, those of operations.inc in its order.
+/// The operations by name, those of operations.inc in its order, then those of fused.hpp.
 enum class Operation : std::int32_t {
 #define MF_TYPED(name, Args) name,
 #define MF_PLAIN(name, Args) name,
 #include "kernels/operations.inc"
+  sampled_product,
+  sparse_product,
 };
 const char* name_of(Operation operation);
 
@@ -105,6 +108,7 @@ struct Program {
   std::vector<Region> regions;
   std::vector<Instruction> instructions;
   ProgramView host;
+  std::deque<std::vector<std::int32_t>> patterns;  ///< what instructions of fused.hpp point to
   Buffer<std::byte> device_memory;
   ProgramView device;
 

@@ -146,8 +146,10 @@ void Ensemble::compile_resident() {
                           ? compiled.why_not
                           : resident::why_not_resident(executor_.device(), *compiled.program);
   if (!why_not_resident_.empty()) return;
-  usage_ = Buffer<kernels::ResidentUsage>(executor_, 1);
-  usage_.clear();
+  if (usage_.size() == 0) {
+    usage_ = Buffer<kernels::ResidentUsage>(executor_, 1);
+    usage_.clear();
+  }
   resident_ = std::move(compiled.program);
 }
 
@@ -253,6 +255,8 @@ void Ensemble::load(std::span<const Settings> members, const std::vector<bool>& 
   model_->load(members);
   optimizer_->load(members);
   control_.load(members, waiting);
+  // What is sparse is known only now.
+  if (resident_ != nullptr) compile_resident();
   if (watch_width_ > 0) {
     constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
     watch_state_.upload(

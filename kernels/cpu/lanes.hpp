@@ -91,6 +91,26 @@ struct LaneSampled {
   double* sum;
 };
 
+/// SparseTopLayerArgs (kernels/resident/fused.hpp): W (lines, k), P and slope (k, cols).
+template <class T>
+struct LaneTopLayer {
+  LanePattern pattern;
+  int64_t k, cols;
+  T* w;
+  int64_t w_row;
+  const T* p;
+  int64_t p_row;
+  const T* target;
+  const int32_t* target_entry;
+  bool target_shared;
+  T* slope;
+  int64_t slope_row;
+  const T* scale;  ///< (lane); null: 1
+  const T* step;   ///< (lane)
+};
+/// The longest row of W that sparse_top_layer takes.
+constexpr int64_t longest_top_row = 128;
+
 /// Numbers of each lane, already rounded to T.
 template <class T>
 struct LaneUpdate {
@@ -116,6 +136,7 @@ struct TypedLaneLoops {
   void (*residual)(const LaneResidual<T>& args);
   void (*sparse)(const LaneSparse<T>& args);
   void (*sampled)(const LaneSampled<T>& args);
+  void (*sparse_top_layer)(const LaneTopLayer<T>& args);
   /// out (lane) = sum_i x_i y_i; x or y may be shared.
   void (*inner_product)(const T* x, bool x_shared, const T* y, bool y_shared, int64_t count,
                         double* out);

@@ -132,7 +132,7 @@ class Thread {
         usage_.drain_place_steps += lanes_;
       }
       if (live_ == 0) continue;
-      run(resident::move, taken_);
+      run(checked ? resident::move_checked : resident::move, taken_);
       empty(true);
     }
     return usage_;
@@ -237,6 +237,8 @@ class Thread {
         return sampled_product(instruction.as<resident::SampledProductArgs<T>>());
       case Operation::sparse_product:
         return sparse_product(instruction.as<resident::SparseProductArgs<T>>());
+      case Operation::sparse_top_layer:
+        return sparse_top_layer(instruction.as<resident::SparseTopLayerArgs<T>>());
       case Operation::sum_of_squares: {
         const auto& args = instruction.as<SumOfSquaresArgs<T>>();
         const bool shared = args.x.slot_stride == 0;
@@ -316,6 +318,19 @@ class Thread {
   void sparse_product(const resident::SparseProductArgs<T>& args) {
     loops_.sparse({lane_pattern(args.pattern), args.count, args.alpha, args.beta, args.s.data,
                    args.x.data, args.x_line, args.x_step, args.c.data, args.c_line, args.c_step});
+  }
+  void sparse_top_layer(const resident::SparseTopLayerArgs<T>& args) {
+    T scale[most_lanes];
+    T step[most_lanes];
+    round(args.learning_rate, step);
+    for (std::int64_t lane = 0; lane < lanes_; ++lane) {
+      const double coefficient = args.coefficient != nullptr ? args.coefficient[lane] : 1.0;
+      scale[lane] = static_cast<T>(args.scale * coefficient);
+    }
+    loops_.sparse_top_layer({lane_pattern(args.pattern), args.w.cols, args.p.cols, args.w.data,
+                             args.w.row_stride, args.p.data, args.p.row_stride, args.target.data,
+                             args.target_entry, args.target.slot_stride == 0, args.slope.data,
+                             args.slope.row_stride, args.scaled ? scale : nullptr, step});
   }
   void halve(double* sums) const {
     for (std::int64_t lane = 0; sums != nullptr && lane < lanes_; ++lane) sums[lane] *= 0.5;

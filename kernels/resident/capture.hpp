@@ -62,20 +62,18 @@ MF_FN void with_args(Instruction& instruction, const F& f) {
     if constexpr (has_resident_form<Args>) f(instruction.as<Args>());   \
     break;
 #include "kernels/operations.inc"
-    case Operation::sampled_product:
-      if (instruction.element_bytes == sizeof(float)) {
-        f(instruction.as<SampledProductArgs<float>>());
-      } else {
-        f(instruction.as<SampledProductArgs<double>>());
-      }
-      break;
-    case Operation::sparse_product:
-      if (instruction.element_bytes == sizeof(float)) {
-        f(instruction.as<SparseProductArgs<float>>());
-      } else {
-        f(instruction.as<SparseProductArgs<double>>());
-      }
-      break;
+#define MF_FUSED(name, Args)                          \
+  case Operation::name:                               \
+    if (instruction.element_bytes == sizeof(float)) { \
+      f(instruction.as<Args<float>>());               \
+    } else {                                          \
+      f(instruction.as<Args<double>>());              \
+    }                                                 \
+    break;
+    MF_FUSED(sampled_product, SampledProductArgs)
+    MF_FUSED(sparse_product, SparseProductArgs)
+    MF_FUSED(sparse_top_layer, SparseTopLayerArgs)
+#undef MF_FUSED
   }
 }
 

@@ -24,6 +24,8 @@ const char* name_of(Operation operation) {
       return "sampled_product";
     case Operation::sparse_product:
       return "sparse_product";
+    case Operation::sparse_top_layer:
+      return "sparse_top_layer";
   }
   return "?";
 }
@@ -190,10 +192,11 @@ class Compiler {
       if (checked) {
         walk(evaluate_checked);
         walk(inspect);
+        walk(move_checked);
       } else {
         walk(evaluate);
+        walk(move);
       }
-      walk(move);
     }
     const auto keep = [&](const void* data, std::size_t bytes) {
       const auto begin = reinterpret_cast<std::uintptr_t>(data);
@@ -299,10 +302,15 @@ Compiled compile(Executor& executor, const CompileArgs& args) {
   std::array<std::vector<Instruction>, sections> calls;
   {
     Capture capture(executor);
-    for (std::size_t section = 0; section < sections; ++section) {
-      args.bodies[section]();
+    const auto keep = [&](Section section, const std::function<void()>& body) {
+      body();
       calls[section] = capture.take();
-    }
+    };
+    keep(evaluate_checked, args.evaluate_checked);
+    keep(inspect, args.inspect);
+    keep(evaluate, args.evaluate);
+    keep(move, args.move);
+    calls[move_checked] = calls[move];
     if (!capture.refused().empty()) {
       return {nullptr, capture.refused() + " has no resident form"};
     }

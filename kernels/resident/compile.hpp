@@ -23,8 +23,11 @@ struct Persistent {
 };
 
 struct CompileArgs {
-  /// Each calls the operations of its section (program.hpp) for all slots.
-  std::array<std::function<void()>, sections> bodies;
+  /// Each calls the operations of its part of a step (program.hpp) for all slots.
+  std::function<void()> evaluate_checked;
+  std::function<void()> inspect;
+  std::function<void()> evaluate;
+  std::function<void()> move;
   StepControl control;
   std::int64_t check_every = 1;
   std::span<const Persistent> persistent;  ///< beside `active` and `reason` of the control

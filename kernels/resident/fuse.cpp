@@ -30,6 +30,9 @@ Bytes bytes_of(const VectorBatch<U>& v) {
   return {begin, begin + static_cast<std::uintptr_t>(v.count) * sizeof(U)};
 }
 
+/// Columns of W that the CPU's loop takes (cpu/lanes.hpp).
+constexpr std::int64_t longest_row = 128;
+
 /// Whether an operation reads any of some bytes.
 class Reads {
  public:
@@ -85,6 +88,7 @@ class Fuser {
   void run() {
     while (rewrite_one()) {
     }
+    fuse_top_layer();
   }
 
  private:
@@ -179,6 +183,96 @@ class Fuser {
         }
       }
     }
+  }
+
+  /// Whether any operation but those at [first, last) of a section reads some bytes, in the steps
+  /// without inspection.
+  bool read_elsewhere(const Bytes& bytes, Section section, std::size_t first, std::size_t last) {
+    for (const Section s : {evaluate, move}) {
+      for (std::size_t i = 0; i < calls_[s].size(); ++i) {
+        if (s == section && i >= first && i < last) continue;
+        if (is(calls_[s][i], Operation::descend)) continue;  // looked at by move_step
+        if (reads(calls_[s][i], bytes)) return true;
+      }
+    }
+    return false;
+  }
+
+  /// In steps without inspection of plain gradient descent, the sampled product, the scaling of S,
+  /// both products with it and the last layer's part of the descent become one operation.
+  void fuse_top_layer() {
+    auto& calls = calls_[evaluate];
+    std::size_t first = 0;
+    while (first < calls.size() && !is(calls[first], Operation::sampled_product)) ++first;
+    std::size_t at = first + 1;
+    if (at + 2 > calls.size()) return;
+    const auto sampled = calls[first].as<SampledProductArgs<T>>();
+    SparseTopLayerArgs<T> top;
+    if (is(calls[at], Operation::add_scaled)) {
+      const auto& scaled = calls[at].as<AddScaledArgs<T>>();
+      if (scaled.y.data != sampled.residual.data || scaled.add) return;
+      top.scaled = true;
+      top.scale = scaled.scale;
+      top.coefficient = scaled.coefficient;
+      ++at;
+    }
+    if (at + 2 > calls.size() || !is(calls[at], Operation::sparse_product) ||
+        !is(calls[at + 1], Operation::sparse_product))
+      return;
+    const auto gradient = calls[at].as<SparseProductArgs<T>>();
+    const auto slope = calls[at + 1].as<SparseProductArgs<T>>();
+    const auto plain = [&](const SparseProductArgs<T>& product) {
+      return product.alpha == 1 && product.beta == 0 &&
+             product.s.data == sampled.residual.data;
+    };
+    // G = S P^T by rows and slope = W^T S by columns, of S = W P.
+    const bool as_expected =
+        plain(gradient) && plain(slope) && sampled.half_square == nullptr &&
+        sampled.a_col == 1 && sampled.b_col == 1 && sampled.a.cols == sampled.k &&
+        sampled.k <= longest_row && same(gradient.x, sampled.b) && gradient.x_line == 1 &&
+        gradient.c_step == 1 && same(slope.x, sampled.a) && slope.x_step == 1 &&
+        slope.c_line == 1;
+    if (!as_expected || move_step(sampled, gradient, top) == false) return;
+    if (read_elsewhere(bytes_of(sampled.a), evaluate, 0, at + 2) ||
+        read_elsewhere(bytes_of(sampled.residual), evaluate, first, at + 2))
+      return;
+    top.pattern = sampled.pattern;
+    top.p = sampled.b;
+    top.target = sampled.target;
+    top.target_entry = sampled.target_entry;
+    top.slope = slope.c;
+    calls[first] = instruction_of(Operation::sparse_top_layer, sizeof(T), top);
+    const auto begin = calls.begin() + static_cast<std::ptrdiff_t>(first);
+    calls.erase(begin + 1, begin + static_cast<std::ptrdiff_t>(at + 2 - first));
+    descent_->params.count = descent_->grad.count = kept_;
+  }
+
+  /// Whether the layer's step is a constant learning rate's, its parameters the last of all that
+  /// descend.
+  bool move_step(const SampledProductArgs<T>& sampled, const SparseProductArgs<T>& gradient,
+                 SparseTopLayerArgs<T>& top) {
+    descent_ = nullptr;
+    for (Instruction& instruction : calls_[move]) {
+      if (instruction.operation == Operation::constant_step) {
+        top.learning_rate = instruction.as<ConstantStepArgs>().learning_rate;
+      } else if (is(instruction, Operation::descend)) {
+        descent_ = &instruction.as<DescendArgs<T>>();
+      } else if (instruction.operation != Operation::advance) {
+        return false;  // a schedule, another optimizer
+      }
+    }
+    if (descent_ == nullptr || top.learning_rate == nullptr) return false;
+    kept_ = sampled.a.data - descent_->params.data;
+    top.w = {descent_->params.data + kept_, sampled.a.slots,       sampled.a.rows,
+             sampled.a.cols,                sampled.a.slot_stride, sampled.a.row_stride};
+    const Bytes g = bytes_of(gradient.c);
+    std::size_t readers = 0;
+    for (const Section s : {evaluate, move}) {
+      for (Instruction& instruction : calls_[s]) readers += reads(instruction, g) ? 1 : 0;
+    }
+    return kept_ > 0 && sampled.a.slot_stride == descent_->params.slot_stride &&
+           gradient.c.data - descent_->grad.data == kept_ &&
+           kept_ + sampled.a.size() == descent_->params.count && readers == 1;
   }
 
   const std::int32_t* keep(std::vector<std::int32_t> list) {
@@ -285,6 +379,8 @@ class Fuser {
   Pattern rows_;
   Pattern cols_;
   const std::int32_t* target_ = nullptr;
+  DescendArgs<T>* descent_ = nullptr;  ///< of the steps without inspection
+  std::int64_t kept_ = 0;              ///< parameters that it goes on moving
 };
 
 }  // namespace

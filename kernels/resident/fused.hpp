@@ -52,4 +52,24 @@ struct SparseProductArgs {
   std::int64_t c_line = 0, c_step = 0;
 };
 
+/// A whole step of gradient descent of the last layer W of a chain, R = W P, row by row, with the
+/// slope that the layers below need:
+///   S_ij = c (sum_p W_ip P_pj - target_ij) on the pattern,  slope_pj = sum_i W_ip S_ij,
+///   W_ip <- W_ip - step sum_j S_ij P_pj,
+/// each sum a chain of fused multiply-adds as in the products that it stands for, so the bits are
+/// theirs. c = scale * coefficient rounded to T; 1 where `scaled` is false.
+template <class T>
+struct SparseTopLayerArgs {
+  Pattern pattern;  ///< rows of S; `entry` is not looked at
+  MatrixBatch<T> w;
+  MatrixBatch<const T> p;
+  MatrixBatch<const T> target;
+  const std::int32_t* target_entry = nullptr;
+  MatrixBatch<T> slope;
+  bool scaled = false;
+  double scale = 1;
+  const double* coefficient = nullptr;    ///< (slot)
+  const double* learning_rate = nullptr;  ///< (slot): the step
+};
+
 }  // namespace manyfold::kernels::resident

@@ -254,6 +254,16 @@ MF_FN void each_operand(SparseProductArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.c, args.beta != T(0) ? Access::update : Access::write);
 }
 
+template <class T, class Visitor>
+MF_FN void each_operand(SparseTopLayerArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.w, Access::update);
+  visit.matrix(args.p, Access::read);
+  visit.matrix(args.target, Access::read);
+  visit.matrix(args.slope, Access::write);
+  visit.numbers(args.coefficient, 1, 1, Access::read);
+  visit.numbers(args.learning_rate, 1, 1, Access::read);
+}
+
 /// Whether an operation with these arguments has a resident form.
 template <class Args>
 concept has_resident_form = requires(Args& args) { each_operand(args, 0); };

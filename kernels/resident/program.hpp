@@ -32,6 +32,7 @@ enum class Operation : std::int32_t {
 #include "kernels/operations.inc"
   sampled_product,
   sparse_product,
+  sparse_top_layer,
 };
 const char* name_of(Operation operation);
 
@@ -80,11 +81,11 @@ struct Region {
   std::int32_t store;         ///< 1: outlives the launch
 };
 
-/// A step is `evaluate`, every check_every steps from step 0 on `inspect`, then `move`. On steps
-/// with an inspection the longer `evaluate_checked` stands in for `evaluate`; it may for a step
-/// without, the gradient is the same. A member has ended when its `active` is 0, after `inspect` or
-/// `move`.
-enum Section { evaluate_checked, inspect, evaluate, move, sections };
+/// A step is `evaluate`, then `move`; every check_every steps, from step 0 on, it is
+/// `evaluate_checked`, `inspect`, `move_checked`, which come to the same and may stand in for any
+/// step if `inspect` is left out. A member has ended when its `active` is 0, after `inspect` or
+/// either move.
+enum Section { evaluate_checked, inspect, move_checked, evaluate, move, sections };
 
 /// What an interpreter sees: plain data, of host memory on a CPU and of device memory on a GPU.
 struct ProgramView {

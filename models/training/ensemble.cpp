@@ -135,13 +135,14 @@ void Ensemble::compile_resident() {
   namespace resident = kernels::resident;
   std::vector<resident::Persistent> persistent;
   for (const StateArray& array : state()) persistent.push_back({array.data, array.bytes});
-  resident::Compiled compiled = resident::compile(executor_, {.bodies = {[&] { evaluate(true); },
-                                                                         [&] { inspect(); },
-                                                                         [&] { evaluate(false); },
-                                                                         [&] { move(); }},
-                                                              .control = control_.control(),
-                                                              .check_every = check_every_,
-                                                              .persistent = persistent});
+  resident::Compiled compiled =
+      resident::compile(executor_, {.evaluate_checked = [&] { evaluate(true); },
+                                    .inspect = [&] { inspect(); },
+                                    .evaluate = [&] { evaluate(false); },
+                                    .move = [&] { move(); },
+                                    .control = control_.control(),
+                                    .check_every = check_every_,
+                                    .persistent = persistent});
   why_not_resident_ = compiled.program == nullptr
                           ? compiled.why_not
                           : resident::why_not_resident(executor_.device(), *compiled.program);

@@ -376,6 +376,100 @@ void lane_sampled(const LaneSampled<T>& g) {
   if (g.sum != nullptr) sum.store_to(g.sum);
 }
 
+/// `block` entries of a row of S at once. The row's change is added up in `change` where the row has
+/// more entries than one block.
+template <class T, int block>
+MF_LOOP void top_layer_part(const LaneTopLayer<T>& g, int64_t line, int32_t first, bool begins,
+                            bool ends, Vector<T>* change) {
+  constexpr int64_t w = width<T>;
+  Vector<T> s[block] = {};
+  T* const row = g.w + line * g.w_row * w;
+  // One offset for P and the slope: two pointers and eight offsets fit the registers.
+  int64_t col[block];
+#pragma GCC unroll 8
+  for (int t = 0; t < block; ++t) col[t] = g.pattern.other[first + t] * w;
+  const int64_t p_row = g.p_row * w;
+  const int64_t slope_row = g.slope_row * w;
+  const int64_t k = g.k;
+  const T* p = g.p;
+  for (int64_t q = 0; q < k; ++q, p += p_row) {
+    const Vector<T> factor = load(row + q * w);
+#pragma GCC unroll 8
+    for (int t = 0; t < block; ++t) s[t] = fma(factor, load(p + col[t]), s[t]);
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < block; ++t) {
+    const int32_t target = g.target_entry[first + t];
+    s[t] = s[t] -
+           (g.target_shared ? broadcast(g.target[target]) : load(g.target + target * w));
+    if (g.scale != nullptr) s[t] = load(g.scale) * s[t];
+  }
+  const Vector<T> minus_step = -load(g.step);
+  p = g.p;
+  T* slope = g.slope;
+  for (int64_t q = 0; q < k; ++q, p += p_row, slope += slope_row) {
+    const Vector<T> factor = load(row + q * w);
+    Vector<T> sum = begins ? Vector<T>{} : change[q];
+    Vector<T> at[block];
+#pragma GCC unroll 8
+    for (int t = 0; t < block; ++t) at[t] = load(slope + col[t]);
+#pragma GCC unroll 8
+    for (int t = 0; t < block; ++t) sum = fma(s[t], load(p + col[t]), sum);
+#pragma GCC unroll 8
+    for (int t = 0; t < block; ++t) store(slope + col[t], fma(factor, s[t], at[t]));
+    if (ends) {
+      store(row + q * w, fused_lanes<T>(minus_step, sum, factor));
+    } else {
+      change[q] = sum;
+    }
+  }
+}
+
+template <class T>
+void lane_sparse_top_layer(const LaneTopLayer<T>& g) {
+  constexpr int64_t w = width<T>;
+  Vector<T> change[longest_top_row];
+  for (int64_t q = 0; q < g.k; ++q) {
+    for (int64_t j = 0; j < g.cols; ++j) store(g.slope + (q * g.slope_row + j) * w, Vector<T>{});
+  }
+  for (int64_t line = 0; line < g.pattern.lines; ++line) {
+    const int32_t begin = g.pattern.begin[line];
+    const int32_t end = g.pattern.begin[line + 1];
+    for (int32_t t = begin; t < end;) {
+      const bool begins = t == begin;
+      const int32_t left = end - t;
+      const bool ends = left <= 8;
+      switch (left < 8 ? left : 8) {
+        case 1:
+          top_layer_part<T, 1>(g, line, t, begins, ends, change);
+          break;
+        case 2:
+          top_layer_part<T, 2>(g, line, t, begins, ends, change);
+          break;
+        case 3:
+          top_layer_part<T, 3>(g, line, t, begins, ends, change);
+          break;
+        case 4:
+          top_layer_part<T, 4>(g, line, t, begins, ends, change);
+          break;
+        case 5:
+          top_layer_part<T, 5>(g, line, t, begins, ends, change);
+          break;
+        case 6:
+          top_layer_part<T, 6>(g, line, t, begins, ends, change);
+          break;
+        case 7:
+          top_layer_part<T, 7>(g, line, t, begins, ends, change);
+          break;
+        default:
+          top_layer_part<T, 8>(g, line, t, begins, ends, change);
+          break;
+      }
+      t += left < 8 ? left : 8;
+    }
+  }
+}
+
 template <class T>
 void lane_add_scaled(const T* x, bool x_shared, const T* c, bool add, T* y, int64_t count) {
   constexpr int64_t w = width<T>;
@@ -460,6 +554,7 @@ constexpr TypedLaneLoops<T> typed_lane_loops() {
           lane_residual<T>,
           lane_sparse<T>,
           lane_sampled<T>,
+          lane_sparse_top_layer<T>,
           lane_inner_product<T>,
           lane_add_scaled<T>,
           lane_descend<T>,

@@ -14,7 +14,8 @@ struct Program;
 
 /// Steps that places on the chip had time for and steps that members took in them, added up; a step
 /// of all places is one of the slowest. What the end of a launch costs, when there are no more
-/// members to take in, is in these and apart.
+/// members to take in, is in these and, on a CPU, apart; a GPU counts blocks times the most steps
+/// that one of them took.
 struct ResidentUsage {
   std::int64_t member_steps = 0;
   std::int64_t place_steps = 0;

@@ -26,7 +26,7 @@ MF_FN std::int32_t drawn_term(const DrawTermsArgs& args, std::int64_t slot, std:
 }
 
 template <class Launcher>
-void draw_terms(const Launcher& for_each, const DrawTermsArgs& args) {
+MF_FN void draw_terms(const Launcher& for_each, const DrawTermsArgs& args) {
   for_each("draw_terms", args.control.slots, args.batch,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t b) {
              if (args.control.active[slot] == 0) return;
@@ -51,7 +51,7 @@ MF_FN T diffusion(const DiffuseArgs<T>& args, std::int64_t slot, std::int64_t i,
 }
 
 template <class T, class Launcher>
-void diffuse(const Launcher& for_each, const DiffuseArgs<T>& args) {
+MF_FN void diffuse(const Launcher& for_each, const DiffuseArgs<T>& args) {
   for_each("diffuse", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;

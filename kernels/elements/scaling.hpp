@@ -22,7 +22,7 @@ MF_FN T scale_of(const AddScaledArgs<T>& args, std::int64_t slot) {
 
 /// For launchers whose element loop is as good as a hand-written one; the CPU has its own loop.
 template <class T, class Launcher>
-void add_scaled(const Launcher& for_each, const AddScaledArgs<T>& args) {
+MF_FN void add_scaled(const Launcher& for_each, const AddScaledArgs<T>& args) {
   for_each("add_scaled", args.y.slots, args.y.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              const T c = scale_of(args, slot);
@@ -33,7 +33,7 @@ void add_scaled(const Launcher& for_each, const AddScaledArgs<T>& args) {
 }
 
 template <class Launcher>
-void accumulate(const Launcher& for_each, const AccumulateArgs& args) {
+MF_FN void accumulate(const Launcher& for_each, const AccumulateArgs& args) {
   for_each("accumulate", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     double product = args.scale;
     if (args.a != nullptr) product = exact::times(product, args.a[slot]);

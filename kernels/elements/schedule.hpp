@@ -10,7 +10,7 @@
 namespace manyfold::kernels::elements {
 
 template <class Launcher>
-void follow_schedule(const Launcher& for_each, const FollowScheduleArgs& args) {
+MF_FN void follow_schedule(const Launcher& for_each, const FollowScheduleArgs& args) {
   for_each("follow_schedule", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     const std::int64_t first = slot * args.capacity;
     args.values[slot] = schedule_value(args.schedules[slot], args.starts + first,

@@ -22,7 +22,7 @@ MF_FN void end_member(const StepControl& control, std::int64_t slot, StopReason 
 }
 
 template <class Launcher>
-void check_stop(const Launcher& for_each, const StepControl& control) {
+MF_FN void check_stop(const Launcher& for_each, const StepControl& control) {
   for_each("check_stop", control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (control.active[slot] == 0) return;
     const double loss = control.train_loss[slot];
@@ -47,7 +47,7 @@ void check_stop(const Launcher& for_each, const StepControl& control) {
 }
 
 template <class Launcher>
-void constant_step(const Launcher& for_each, const ConstantStepArgs& args) {
+MF_FN void constant_step(const Launcher& for_each, const ConstantStepArgs& args) {
   for_each("constant_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
     args.control.step_size[slot] = args.learning_rate[slot];
@@ -55,7 +55,7 @@ void constant_step(const Launcher& for_each, const ConstantStepArgs& args) {
 }
 
 template <class Launcher>
-void rms_step(const Launcher& for_each, const RmsStepArgs& args) {
+MF_FN void rms_step(const Launcher& for_each, const RmsStepArgs& args) {
   for_each("rms_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
     const double decay = args.decay[slot];
@@ -71,7 +71,7 @@ void rms_step(const Launcher& for_each, const RmsStepArgs& args) {
 }
 
 template <class Launcher>
-void advance(const Launcher& for_each, const StepControl& control) {
+MF_FN void advance(const Launcher& for_each, const StepControl& control) {
   for_each("advance", control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (control.active[slot] == 0) return;
     control.step[slot] += 1;
@@ -84,7 +84,7 @@ void advance(const Launcher& for_each, const StepControl& control) {
 
 /// For launchers whose element loop is as good as a hand-written one; the CPU has its own loop.
 template <class T, class Launcher>
-void descend(const Launcher& for_each, const DescendArgs<T>& args) {
+MF_FN void descend(const Launcher& for_each, const DescendArgs<T>& args) {
   for_each("descend", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;

@@ -14,7 +14,7 @@
 namespace manyfold::kernels::elements {
 
 template <class T, class Launcher>
-void heavy_ball(const Launcher& for_each, const HeavyBallArgs<T>& args) {
+MF_FN void heavy_ball(const Launcher& for_each, const HeavyBallArgs<T>& args) {
   for_each("heavy_ball", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;
@@ -25,7 +25,7 @@ void heavy_ball(const Launcher& for_each, const HeavyBallArgs<T>& args) {
 }
 
 template <class Launcher>
-void adam_step(const Launcher& for_each, const AdamStepArgs& args) {
+MF_FN void adam_step(const Launcher& for_each, const AdamStepArgs& args) {
   for_each("adam_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
     const double power1 = exact::times(args.beta1[slot], args.power1[slot]);
@@ -53,7 +53,7 @@ MF_FN AdamNumbers<T> adam_numbers(const AdamArgs<T>& args, std::int64_t slot) {
 }
 
 template <class T, class Launcher>
-void adam(const Launcher& for_each, const AdamArgs<T>& args) {
+MF_FN void adam(const Launcher& for_each, const AdamArgs<T>& args) {
   for_each("adam", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;
@@ -63,7 +63,7 @@ void adam(const Launcher& for_each, const AdamArgs<T>& args) {
 }
 
 template <class T, class Launcher>
-void sign_descend(const Launcher& for_each, const DescendArgs<T>& args) {
+MF_FN void sign_descend(const Launcher& for_each, const DescendArgs<T>& args) {
   for_each("sign_descend", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;
@@ -74,7 +74,7 @@ void sign_descend(const Launcher& for_each, const DescendArgs<T>& args) {
 }
 
 template <class T, class Launcher>
-void linear_combination(const Launcher& for_each, const LinearCombinationArgs<T>& args) {
+MF_FN void linear_combination(const Launcher& for_each, const LinearCombinationArgs<T>& args) {
   for_each("linear_combination", args.x.slots, args.x.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              if (args.control.active[slot] == 0) return;

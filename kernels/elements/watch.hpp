@@ -9,7 +9,7 @@
 namespace manyfold::kernels::elements {
 
 template <class Launcher>
-void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
+MF_FN void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
   for_each(
       "running_extreme", args.slots, args.count, [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
         const double value = args.values[slot * args.values_stride + i];
@@ -23,7 +23,7 @@ void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
 }
 
 template <class Launcher>
-void first_crossing(const Launcher& for_each, const CrossingArgs& args) {
+MF_FN void first_crossing(const Launcher& for_each, const CrossingArgs& args) {
   for_each("first_crossing", args.slots, args.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              double& first = args.first[slot * args.first_stride + i];

@@ -18,18 +18,19 @@ std::int64_t lanes(const DeviceDescription& device, std::int32_t element_bytes) 
   return vector_bytes / element_bytes;
 }
 
-std::int64_t largest_arena(const DeviceDescription& device, std::int32_t element_bytes) {
-  if (device.kind != "cpu") {
-    return static_cast<std::int64_t>(device.shared_memory) - cuda_block_bytes;
-  }
+std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes) {
+  // What the block keeps for sums and the like.
+  constexpr std::int64_t static_bytes = 1024;
+  if (device.kind != "cpu") return static_cast<std::int64_t>(device.shared_memory) - static_bytes;
   return static_cast<std::int64_t>(device.cache) / 4 * 3 / lanes(device, element_bytes);
 }
 
 std::string why_not_resident(const DeviceDescription& device, const Program& program) {
-  if (device.kind != "cpu") return "not on a GPU yet";
-  const std::int64_t most = largest_arena(device, program.host.element_bytes);
-  if (program.arena_bytes() <= most) return {};
-  return "a member needs " + kib(program.arena_bytes()) + " on the chip, and there is room for " +
+  const bool gpu = device.kind != "cpu";
+  const std::int64_t most = room(device, program.host.element_bytes);
+  const std::int64_t needed = gpu ? program.block_bytes() : program.arena_bytes();
+  if (needed <= most) return {};
+  return "a member needs " + kib(needed) + " on the chip, and there is room for " +
          kib(most);
 }
 

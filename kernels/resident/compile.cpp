@@ -286,7 +286,7 @@ void upload(Executor& executor, Program& program) {
   if (executor.device().kind == "cpu") return;
   const std::size_t region_bytes = program.regions.size() * sizeof(Region);
   const std::size_t instruction_bytes = program.instructions.size() * sizeof(Instruction);
-  std::vector<std::byte> image(region_bytes + instruction_bytes);
+  std::vector<std::byte> image(region_bytes + instruction_bytes + sizeof(Launch));
   std::memcpy(image.data(), program.regions.data(), region_bytes);
   std::memcpy(image.data() + region_bytes, program.instructions.data(), instruction_bytes);
   program.device_memory = Buffer<std::byte>(executor, static_cast<std::int64_t>(image.size()));
@@ -294,6 +294,8 @@ void upload(Executor& executor, Program& program) {
   program.device.regions = reinterpret_cast<const Region*>(program.device_memory.data());
   program.device.instructions =
       reinterpret_cast<const Instruction*>(program.device_memory.data() + region_bytes);
+  program.device.launch = reinterpret_cast<Launch*>(program.device_memory.data() + region_bytes +
+                                                    instruction_bytes);
 }
 
 }  // namespace

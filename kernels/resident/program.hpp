@@ -22,9 +22,6 @@
 
 namespace manyfold::kernels::resident {
 
-/// Shared memory that a block on a GPU needs beside its member's arena.
-constexpr std::int64_t cuda_block_bytes = 16 * 1024;
-
 /// The operations by name, those of operations.inc in its order, then those of fused.hpp.
 enum class Operation : std::int32_t {
 #define MF_TYPED(name, Args) name,
@@ -87,6 +84,14 @@ struct Region {
 /// either move.
 enum Section { evaluate_checked, inspect, move_checked, evaluate, move, sections };
 
+/// What the blocks of a launch share, in device memory; all zero between launches.
+struct Launch {
+  unsigned long long next = 0;   ///< members taken from the list
+  unsigned long long steps = 0;  ///< of all members
+  unsigned long long most = 0;   ///< steps of one block
+  unsigned long long done = 0;   ///< blocks that are
+};
+
 /// What an interpreter sees: plain data, of host memory on a CPU and of device memory on a GPU.
 struct ProgramView {
   const Region* regions = nullptr;
@@ -99,6 +104,7 @@ struct ProgramView {
   /// Where they stand in the arena.
   std::int32_t active = 0;
   std::int32_t step = 0;
+  Launch* launch = nullptr;  ///< on a GPU
   /// And in device memory, (slot): members that ended, or are there already, do not enter.
   const std::int32_t* active_of = nullptr;
   const std::int64_t* step_of = nullptr;
@@ -114,6 +120,10 @@ struct Program {
   ProgramView device;
 
   std::int64_t arena_bytes() const { return host.arena_bytes; }
+  /// Shared memory of a block on a GPU: the arena and the instructions.
+  std::int64_t block_bytes() const {
+    return host.arena_bytes + static_cast<std::int64_t>(instructions.size() * sizeof(Instruction));
+  }
 };
 
 }  // namespace manyfold::kernels::resident

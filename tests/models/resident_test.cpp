@@ -1,0 +1,281 @@
+// Resident stepping against the batched path, and its own promises: what a member becomes depends
+// on nothing but itself.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "core/error.hpp"
+#include "models/training/ensemble.hpp"
+#include "tests/models/run.hpp"
+
+namespace manyfold::testing {
+namespace {
+
+using ResidentOnDevice = OnDevice;
+
+/// An experiment of few members; `parts` replace the tables of the same name.
+struct Parts {
+  std::string top = "problem.seed = 3\n";
+  std::string model = "kind = \"deep_linear\"\nsizes = [6, 5, 7]";
+  std::string objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+  std::string optimizer = "kind = \"gd\"\nlearning_rate = 0.02";
+  std::string rest;
+  std::string init = "kind = \"gaussian\"\nstddev = 0.3";
+  std::string stop = "steps = 60\ncheck_every = 7";
+};
+
+std::string text(const Parts& parts, int members = 5) {
+  return fmt::format(
+      "{}[model]\n{}\n[objective]\n{}\n[init]\n{}\n[optimizer]\n{}\n[stop]\n{}\n{}\n[probes]\n"
+      "train_loss = {{ every = 20 }}\nparameters = {{ every = 30 }}\n[sweep]\n\"seed\" = {{ range = "
+      "[0, {}] }}\n",
+      parts.top, parts.model, parts.objective, parts.init, parts.optimizer, parts.stop, parts.rest,
+      members);
+}
+
+/// The largest difference of two runs' samples over the largest sample of its kind.
+double distance(const Results& a, const Results& b) {
+  std::map<std::string, double> largest;
+  std::map<std::string, double> difference;
+  EXPECT_EQ(a.values.size(), b.values.size());
+  for (const auto& [key, values] : a.values) {
+    const auto found = b.values.find(key);
+    if (found == b.values.end() || found->second.size() != values.size()) {
+      ADD_FAILURE() << std::get<0>(key) << " is missing";
+      return INFINITY;
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isnan(values[i]) && std::isnan(found->second[i])) continue;
+      double& most = difference[std::get<0>(key)];
+      const double here = std::abs(values[i] - found->second[i]);
+      most = here > most || std::isnan(here) ? here : most;
+      largest[std::get<0>(key)] = std::max(largest[std::get<0>(key)], std::abs(values[i]));
+    }
+  }
+  double worst = 0;
+  for (const auto& [name, d] : difference) {
+    worst = std::max(worst, d == 0 ? 0 : d / largest[name]);
+  }
+  return worst;
+}
+
+struct Case {
+  std::string name;
+  Parts parts;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const auto optimizer = [&](const std::string& name, const std::string& lines,
+                             const std::string& objective = "") {
+    Parts parts;
+    parts.optimizer = lines;
+    if (!objective.empty()) parts.objective = objective;
+    all.push_back({name, parts});
+  };
+  const std::string completion =
+      "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+  optimizer("gd", "kind = \"gd\"\nlearning_rate = 0.02");
+  optimizer("gd masked", "kind = \"gd\"\nlearning_rate = 0.02", completion);
+  optimizer("gd masked paper", "kind = \"gd\"\nlearning_rate = 0.1",
+            completion + "\nconvention = \"paper\"");
+  optimizer("gd masked l2", "kind = \"gd\"\nlearning_rate = 0.02", completion + "\nl2 = 0.1");
+  optimizer("rms_gd", "kind = \"rms_gd\"\nlearning_rate = 1e-3\nepsilon = 1e-4", completion);
+  optimizer("momentum", "kind = \"momentum\"\nlearning_rate = 0.01");
+  optimizer("nesterov", "kind = \"nesterov\"\nlearning_rate = 0.01");
+  optimizer("adam", "kind = \"adam\"\nlearning_rate = 0.01", completion);
+  optimizer("sign", "kind = \"sign\"\nlearning_rate = 1e-3");
+  optimizer("langevin", "kind = \"langevin\"\nlearning_rate = 0.01\ntemperature = 1e-3");
+  optimizer("perturbed_gd",
+            "kind = \"perturbed_gd\"\nlearning_rate = 0.01\ngrad_threshold = 100.0\nradius = "
+            "1e-3\nmin_steps = 5");
+  optimizer("sgd_entries", "kind = \"sgd_entries\"\nlearning_rate = 0.001", completion);
+  optimizer("sgd_entries batch",
+            "kind = \"sgd_entries\"\nlearning_rate = 0.001\nbatch = 3\nreplacement = "
+            "false\nlabel_noise = 0.1",
+            completion);
+  optimizer("label_noise", "kind = \"label_noise\"\nlearning_rate = 0.01\nlabel_noise = 0.1",
+            completion);
+  optimizer("sensing", "kind = \"gd\"\nlearning_rate = 0.01",
+            "kind = \"sensing\"\nmeasurements = { kind = \"gaussian\", count = 9 }\ntarget = { kind = \"gaussian\", rows = 7, cols "
+            "= 6 }");
+  optimizer("linear", "kind = \"gd\"\nlearning_rate = 0.001",
+            "kind = \"linear\"\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }");
+  Parts schedule;
+  schedule.objective = completion;
+  schedule.rest =
+      "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 20]\nvalues = [0.03, 0.01]";
+  all.push_back({"schedule", schedule});
+  Parts own;
+  own.objective = completion;
+  own.top = "";
+  own.rest = "";
+  all.push_back({"a problem each", own});
+  Parts symmetric;
+  symmetric.model = "kind = \"symmetric\"\ndepth = 2\nhidden = 5";
+  symmetric.objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", size = 5 }\nsymmetric = true";
+  all.push_back({"symmetric", symmetric});
+  Parts masked_symmetric = symmetric;
+  masked_symmetric.objective =
+      "kind = \"completion\"\nobserved = 0.4\ntarget = { kind = \"gaussian\", size = 5 }\nsymmetric "
+      "= true";
+  all.push_back({"symmetric masked", masked_symmetric});
+  Parts asymmetric;
+  asymmetric.model = "kind = \"asymmetric\"\nrank = 2";
+  asymmetric.objective =
+      "kind = \"full\"\nbalance_penalty = 0.125\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+  all.push_back({"balance penalty", asymmetric});
+  Parts wide;
+  wide.model = "kind = \"deep_linear\"\nsizes = [33, 4, 65]";
+  wide.objective = "kind = \"completion\"\nobserved = 0.3\ntarget = { kind = \"gaussian\", rows = 65, cols = 33 }";
+  wide.optimizer = "kind = \"gd\"\nlearning_rate = 1e-3";
+  all.push_back({"33x65", wide});
+  Parts row;
+  row.model = "kind = \"deep_linear\"\nsizes = [7, 1, 1]";
+  row.objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", rows = 1, cols = 7 }";
+  all.push_back({"1x7", row});
+  Parts scalar;
+  scalar.model = "kind = \"deep_linear\"\nsizes = [1, 1, 1]";
+  scalar.objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", rows = 1, cols = 1 }";
+  all.push_back({"1x1", scalar});
+  Parts single;
+  single.model = "kind = \"deep_linear\"\nsizes = [6, 7]";
+  all.push_back({"depth 1", single});
+  Parts deep;
+  deep.model = "kind = \"deep_linear\"\ndepth = 12\nhidden = 6";
+  deep.objective = "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", size = 6 }";
+  deep.init = "kind = \"orthogonal\"\nend_norm = 1.0";
+  deep.optimizer = "kind = \"gd\"\nlearning_rate = 1e-3";
+  all.push_back({"depth 12", deep});
+  return all;
+}
+
+// Both paths take the same steps; only sums that no product is part of (losses, norms) are added in
+// another order. Roundings are amplified by what the landscape does to them in 60 small steps.
+TEST_P(ResidentOnDevice, StepsAsTheBatchedPathDoes) {
+  const auto device = executor();
+  for (const Case& one : cases()) {
+    SCOPED_TRACE(one.name);
+    const std::vector<std::string> problems =
+        one.name == "a problem each" ? std::vector<std::string>{"sweep.\"problem.seed\"=[1,2]"}
+                                     : std::vector<std::string>{};
+    const Results batched = run(text(one.parts), *device, problems, false, "batched");
+    const Results resident = run(text(one.parts), *device, problems, false, "resident");
+    EXPECT_EQ(batched.summary.usage.place_steps, 0);
+    EXPECT_EQ(resident.summary.usage.member_steps, resident.summary.member_steps);
+    EXPECT_LT(distance(batched, resident), 1e-11);
+    std::vector<std::string> narrow = problems;
+    narrow.emplace_back("precision=\"f32\"");
+    EXPECT_LT(distance(run(text(one.parts), *device, narrow, false, "batched"),
+                       run(text(one.parts), *device, narrow, false, "resident")),
+              one.name == "sign" ? 1e-2 : 2e-4);
+  }
+}
+
+/// Lengths, rates and ends of all kinds.
+std::string mixed(int members) {
+  Parts parts;
+  parts.objective =
+      "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+  parts.stop = "steps = 50\ncheck_every = 5\ntrain_loss = 2.0";
+  std::string toml = text(parts, members);
+  toml += "zip = [\n";
+  for (int i = 0; i < 7; ++i) {
+    toml += fmt::format("  {{ \"stop.steps\" = {}, \"optimizer.learning_rate\" = {} }},\n",
+                        1 + 37 * i % 113, i == 4 ? 50.0 : 0.01 + 0.01 * i);
+  }
+  return toml + "]\n";
+}
+
+// Any company, order, number of threads: bitwise the same, diverging neighbours included.
+TEST_P(ResidentOnDevice, AMemberDependsOnItselfAlone) {
+  const auto device = executor(2);
+  const Results together = run(mixed(5), *device, {}, false, "resident");
+  std::int64_t diverged = 0;
+  std::int64_t steps = 0;
+  for (const auto& [member, end] : together.ends) {
+    diverged += end.status == MemberStatus::diverged ? 1 : 0;
+    steps += end.end_step;
+  }
+  EXPECT_EQ(static_cast<std::int64_t>(together.ends.size()), 35);
+  EXPECT_EQ(diverged, 5);
+  EXPECT_EQ(together.summary.usage.member_steps, steps);
+  EXPECT_LE(together.summary.usage.member_steps, together.summary.usage.place_steps);
+  for (const int threads : {1, 3}) {
+    const auto other = executor(threads);
+    const Results again = run(mixed(5), *other, {}, false, "resident");
+    for (std::int64_t m = 0; m < 35; ++m) {
+      EXPECT_TRUE(same_bits(together.everything(m), again.everything(m))) << "member " << m;
+    }
+  }
+  for (const int seed : {0, 3}) {
+    const Results alone =
+        run(mixed(5), *device, {fmt::format("sweep.seed=[{}]", seed)}, false, "resident");
+    for (std::int64_t i = 0; i < 7; ++i) {
+      EXPECT_TRUE(same_bits(together.everything(seed * 7 + i), alone.everything(i)))
+          << "seed " << seed << ", variant " << i;
+    }
+  }
+}
+
+// How far a launch goes makes no difference, nor do looks in between.
+TEST_P(ResidentOnDevice, StopsOnTheWayChangeNothing) {
+  const auto device = executor();
+  const Experiment experiment = Experiment::parse(mixed(2), "test.toml", {}, experiment_spec());
+  Plan plan = make_plan(experiment, device->device());
+  choose_paths(plan, experiment, *device, "resident");
+  std::vector<Settings> members;
+  for (std::int64_t m = 0; m < experiment.members(); ++m) members.push_back(experiment.member(m));
+  const auto reach = [&](const std::vector<std::int64_t>& stops) {
+    Ensemble ensemble(*device, members.front(), plan.families.front(), plan.probes,
+                      plan.check_every);
+    EXPECT_NE(ensemble.resident(), nullptr);
+    ensemble.load(members);
+    std::int64_t at = 0;
+    for (const std::int64_t stop : stops) {
+      ensemble.advance(at, stop);
+      at = stop;
+      const auto look = ensemble.look(at, {0});
+      ensemble.await(look);
+    }
+    std::vector<double> all;
+    for (std::size_t m = 0; m < members.size(); ++m) {
+      const auto one = ensemble.parameters(static_cast<std::int64_t>(m));
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    return all;
+  };
+  const auto at_once = reach({120});
+  EXPECT_TRUE(same_bits(at_once, reach({1, 2, 3, 10, 11, 64, 120})));
+}
+
+TEST_P(ResidentOnDevice, SaysWhyAFamilyIsNot) {
+  const auto device = executor();
+  Parts large;
+  large.model = "kind = \"deep_linear\"\nsizes = [300, 300, 300]";
+  large.objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", size = 300 }";
+  const auto plan_of = [&](const std::string& toml, const std::string& wanted) {
+    const Experiment experiment = Experiment::parse(toml, "test.toml", {}, experiment_spec());
+    Plan plan = make_plan(experiment, device->device());
+    choose_paths(plan, experiment, *device, wanted);
+    return plan;
+  };
+  const Plan plan = plan_of(text(large, 1), "auto");
+  EXPECT_EQ(plan.families.front().path, Path::batched);
+  EXPECT_NE(plan.families.front().path_reason.find("KiB on the chip"), std::string::npos)
+      << plan.families.front().path_reason;
+  EXPECT_THROW((void)plan_of(text(large, 1), "resident"), InputError);
+  EXPECT_THROW((void)plan_of(text({}, 1), "resdent"), InputError);
+  const std::string watched = text({}, 1) + "[probes.rank_ratio]\nevery = 10\nrunning = \"max\"\n";
+  EXPECT_EQ(plan_of(watched, "auto").families.front().path_reason,
+            "singular_values has no resident form");
+  EXPECT_EQ(plan_of(text({}, 1), "auto").families.front().path, Path::resident);
+  EXPECT_EQ(plan_of(text({}, 1), "batched").families.front().path_reason, "asked for");
+}
+
+MANYFOLD_ON_ALL_DEVICES(ResidentOnDevice);
+
+}  // namespace
+}  // namespace manyfold::testing

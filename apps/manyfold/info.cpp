@@ -129,7 +129,8 @@ int describe_experiment(const InfoFlags& flags) {
              plan.layout.members, plan.families.size(), plan.families.size() == 1 ? "y" : "ies");
   for (const FamilyPlan& family : plan.families) {
     fmt::print(
-        "  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, {}\n    {} path: "
+        "  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, {}\n    {} "
+        "path: "
         "{}\n",
         family.description, family.members.size(), family.footprint.parameters, family.slots,
         family.waves, family.waves == 1 ? "" : "s",

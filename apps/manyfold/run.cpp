@@ -97,9 +97,10 @@ void print_summary(const RunSummary& summary, const fs::path& record) {
              static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
              record.string());
   if (summary.usage.place_steps > 0) {
-    fmt::print("places    {:.1f} % of their steps taken by members; {:.1f} % but for the drains, when "
-               "no member is left to enter\n",
-               100 * summary.utilization(), 100 * summary.utilization_before_drain());
+    fmt::print(
+        "places    {:.1f} % of their steps taken by members; {:.1f} % but for the drains, when "
+        "no member is left to enter\n",
+        100 * summary.utilization(), 100 * summary.utilization_before_drain());
   }
   if (!summary.profile) return;
   const Profile& profile = *summary.profile;

@@ -13,7 +13,7 @@ namespace manyfold::kernels::cpu {
 /// 128 threads: thread i takes draws i, i + 128, ...; lanes of 32 are joined by halves, then warps
 /// in order (cuda/reduce.cuh).
 inline double normal_norm2(std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
-                    std::int64_t count) {
+                           std::int64_t count) {
   constexpr int threads = 128;
   constexpr int warp = 32;
   double part[threads] = {};

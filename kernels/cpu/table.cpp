@@ -21,10 +21,12 @@ struct Choice {
 const Choice& choose() {
 #if defined(__x86_64__)
   static const Choice choices[] = {
-      {&avx512::loops, &avx512::lane_loops, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                           __builtin_cpu_supports("avx512vl") &&
-                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma")},
-      {&avx2::loops, &avx2::lane_loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+      {&avx512::loops, &avx512::lane_loops,
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("fma")},
+      {&avx2::loops, &avx2::lane_loops,
+       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
       {&portable::loops, &portable::lane_loops, true},
   };
 #else

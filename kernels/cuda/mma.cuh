@@ -5,8 +5,8 @@
 
 namespace manyfold::kernels::cuda {
 
-/// C += A B for tiles of 8x4 by 4x8 doubles (PTX mma.m8n8k4). All lanes of a warp call; lane l holds
-/// A(l / 4, l % 4), B(l % 4, l / 4) and C(l / 4, 2 (l % 4)), C(l / 4, 2 (l % 4) + 1).
+/// C += A B for tiles of 8x4 by 4x8 doubles (PTX mma.m8n8k4). All lanes of a warp call; lane l
+/// holds A(l / 4, l % 4), B(l % 4, l / 4) and C(l / 4, 2 (l % 4)), C(l / 4, 2 (l % 4) + 1).
 __device__ inline void mma_8x8x4(double (&c)[2], double a, double b) {
 #if defined(MANYFOLD_EMULATED)
   const int lane = static_cast<int>(threadIdx.x % 32);

@@ -1,8 +1,8 @@
 // Resident stepping on a GPU. As many blocks as the chip holds at once take members from the list,
 // one after another, by an atomic counter: a block that is done with its member takes the next
 // without a word to the host or to other blocks. A member's arena is the block's shared memory;
-// beside it lie the program's instructions with their operands where this block has them. Operations
-// on elements are the bodies of the batched path, run by the block's threads.
+// beside it lie the program's instructions with their operands where this block has them.
+// Operations on elements are the bodies of the batched path, run by the block's threads.
 #include <algorithm>
 #include <cstdint>
 

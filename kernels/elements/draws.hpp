@@ -15,13 +15,13 @@ namespace manyfold::kernels::elements {
 /// Element b of a slot's draws at its step.
 MF_FN std::int32_t drawn_term(const DrawTermsArgs& args, std::int64_t slot, std::int64_t b) {
   const auto terms = static_cast<std::uint64_t>(args.terms[slot]);
-  const std::uint64_t draw = static_cast<std::uint64_t>(args.control.step[slot]) *
-                                 static_cast<std::uint64_t>(args.batch) +
-                             static_cast<std::uint64_t>(b);
+  const std::uint64_t draw =
+      static_cast<std::uint64_t>(args.control.step[slot]) * static_cast<std::uint64_t>(args.batch) +
+      static_cast<std::uint64_t>(b);
   const std::uint64_t seed = args.seeds[slot];
-  const std::uint64_t term =
-      args.replacement ? scaled_bits(random_bits(seed, args.stream, draw), terms)
-                       : shuffled(seed, args.stream, terms, draw / terms, draw % terms);
+  const std::uint64_t term = args.replacement
+                                 ? scaled_bits(random_bits(seed, args.stream, draw), terms)
+                                 : shuffled(seed, args.stream, terms, draw / terms, draw % terms);
   return static_cast<std::int32_t>(term);
 }
 
@@ -42,12 +42,10 @@ MF_FN double diffusion_scale(const DiffuseArgs<T>& args, std::int64_t slot) {
 /// The noise of element i.
 template <class T>
 MF_FN T diffusion(const DiffuseArgs<T>& args, std::int64_t slot, std::int64_t i, double scale) {
-  const auto draw =
-      static_cast<std::uint64_t>(args.control.step[slot]) *
-          static_cast<std::uint64_t>(args.params.count) +
-      static_cast<std::uint64_t>(i);
-  return static_cast<T>(
-      exact::times(scale, normal_double(args.seeds[slot], args.stream, draw)));
+  const auto draw = static_cast<std::uint64_t>(args.control.step[slot]) *
+                        static_cast<std::uint64_t>(args.params.count) +
+                    static_cast<std::uint64_t>(i);
+  return static_cast<T>(exact::times(scale, normal_double(args.seeds[slot], args.stream, draw)));
 }
 
 template <class T, class Launcher>

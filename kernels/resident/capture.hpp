@@ -1,4 +1,5 @@
-// Keeps operations instead of carrying them out, so that they can be compiled for resident stepping.
+// Keeps operations instead of carrying them out, so that they can be compiled for resident
+// stepping.
 #pragma once
 
 #include <cstring>
@@ -48,18 +49,18 @@ class Capture {
 template <class F>
 MF_FN void with_args(Instruction& instruction, const F& f) {
   switch (instruction.operation) {
-#define MF_TYPED(name, Args)                           \
-  case Operation::name:                                \
-    if constexpr (has_resident_form<Args<float>>) {    \
-      if (instruction.element_bytes == sizeof(float))  \
-        f(instruction.as<Args<float>>());              \
-      else                                             \
-        f(instruction.as<Args<double>>());             \
-    }                                                  \
+#define MF_TYPED(name, Args)                          \
+  case Operation::name:                               \
+    if constexpr (has_resident_form<Args<float>>) {   \
+      if (instruction.element_bytes == sizeof(float)) \
+        f(instruction.as<Args<float>>());             \
+      else                                            \
+        f(instruction.as<Args<double>>());            \
+    }                                                 \
     break;
-#define MF_PLAIN(name, Args)                                            \
-  case Operation::name:                                                 \
-    if constexpr (has_resident_form<Args>) f(instruction.as<Args>());   \
+#define MF_PLAIN(name, Args)                                          \
+  case Operation::name:                                               \
+    if constexpr (has_resident_form<Args>) f(instruction.as<Args>()); \
     break;
 #include "kernels/operations.inc"
 #define MF_FUSED(name, Args)                          \

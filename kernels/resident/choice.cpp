@@ -30,8 +30,7 @@ std::string why_not_resident(const DeviceDescription& device, const Program& pro
   const std::int64_t most = room(device, program.host.element_bytes);
   const std::int64_t needed = gpu ? program.block_bytes() : program.arena_bytes();
   if (needed <= most) return {};
-  return "a member needs " + kib(needed) + " on the chip, and there is room for " +
-         kib(most);
+  return "a member needs " + kib(needed) + " on the chip, and there is room for " + kib(most);
 }
 
 }  // namespace manyfold::kernels::resident

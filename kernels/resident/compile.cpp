@@ -241,17 +241,16 @@ class Compiler {
   std::unique_ptr<Program> link() {
     each([&](std::uintptr_t& pointer, const Interval& interval, Access) {
       const Found& found = region_of(interval.begin);
-      pointer = arena_mark | (static_cast<std::uintptr_t>(found.offset) + interval.begin -
-                              found.interval.begin);
+      pointer = arena_mark |
+                (static_cast<std::uintptr_t>(found.offset) + interval.begin - found.interval.begin);
     });
     auto program = std::make_unique<Program>();
     for (const Found& found : regions_) {
       const auto bytes = static_cast<std::int64_t>(found.interval.end - found.interval.begin);
-      program->regions.push_back(
-          {reinterpret_cast<std::byte*>(found.interval.begin), found.interval.slot_bytes,
-           found.interval.element_bytes,
-           static_cast<std::int32_t>(bytes / found.interval.element_bytes), found.offset,
-           found.load ? 1 : 0, found.store ? 1 : 0});
+      program->regions.push_back({reinterpret_cast<std::byte*>(found.interval.begin),
+                                  found.interval.slot_bytes, found.interval.element_bytes,
+                                  static_cast<std::int32_t>(bytes / found.interval.element_bytes),
+                                  found.offset, found.load ? 1 : 0, found.store ? 1 : 0});
     }
     ProgramView& view = program->host;
     for (int section = 0; section < sections; ++section) {
@@ -294,8 +293,8 @@ void upload(Executor& executor, Program& program) {
   program.device.regions = reinterpret_cast<const Region*>(program.device_memory.data());
   program.device.instructions =
       reinterpret_cast<const Instruction*>(program.device_memory.data() + region_bytes);
-  program.device.launch = reinterpret_cast<Launch*>(program.device_memory.data() + region_bytes +
-                                                    instruction_bytes);
+  program.device.launch =
+      reinterpret_cast<Launch*>(program.device_memory.data() + region_bytes + instruction_bytes);
 }
 
 }  // namespace

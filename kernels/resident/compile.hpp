@@ -15,8 +15,8 @@
 
 namespace manyfold::kernels::resident {
 
-/// Device memory that outlives a launch: `bytes` from `data` on in slot 0, and as far in every other
-/// slot as that operand's stride says.
+/// Device memory that outlives a launch: `bytes` from `data` on in slot 0, and as far in every
+/// other slot as that operand's stride says.
 struct Persistent {
   const void* data = nullptr;
   std::size_t bytes = 0;

@@ -222,16 +222,14 @@ class Fuser {
     const auto gradient = calls[at].as<SparseProductArgs<T>>();
     const auto slope = calls[at + 1].as<SparseProductArgs<T>>();
     const auto plain = [&](const SparseProductArgs<T>& product) {
-      return product.alpha == 1 && product.beta == 0 &&
-             product.s.data == sampled.residual.data;
+      return product.alpha == 1 && product.beta == 0 && product.s.data == sampled.residual.data;
     };
     // G = S P^T by rows and slope = W^T S by columns, of S = W P.
     const bool as_expected =
-        plain(gradient) && plain(slope) && sampled.half_square == nullptr &&
-        sampled.a_col == 1 && sampled.b_col == 1 && sampled.a.cols == sampled.k &&
-        sampled.k <= longest_row && same(gradient.x, sampled.b) && gradient.x_line == 1 &&
-        gradient.c_step == 1 && same(slope.x, sampled.a) && slope.x_step == 1 &&
-        slope.c_line == 1;
+        plain(gradient) && plain(slope) && sampled.half_square == nullptr && sampled.a_col == 1 &&
+        sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.k <= longest_row &&
+        same(gradient.x, sampled.b) && gradient.x_line == 1 && gradient.c_step == 1 &&
+        same(slope.x, sampled.a) && slope.x_step == 1 && slope.c_line == 1;
     if (!as_expected || move_step(sampled, gradient, top) == false) return;
     if (read_elsewhere(bytes_of(sampled.a), evaluate, 0, at + 2) ||
         read_elsewhere(bytes_of(sampled.residual), evaluate, first, at + 2))
@@ -263,8 +261,8 @@ class Fuser {
     }
     if (descent_ == nullptr || top.learning_rate == nullptr) return false;
     kept_ = sampled.a.data - descent_->params.data;
-    top.w = {descent_->params.data + kept_, sampled.a.slots,       sampled.a.rows,
-             sampled.a.cols,                sampled.a.slot_stride, sampled.a.row_stride};
+    top.w = {descent_->params.data + kept_, sampled.a.slots,     sampled.a.rows, sampled.a.cols,
+             sampled.a.slot_stride,         sampled.a.row_stride};
     const Bytes g = bytes_of(gradient.c);
     std::size_t readers = 0;
     for (const Section s : {evaluate, move}) {

@@ -69,13 +69,13 @@ struct Instruction {
 
 /// Per-slot elements of device memory that have a place in the arena.
 struct Region {
-  std::byte* data;            ///< of slot 0
-  std::int64_t slot_bytes;    ///< from one slot to the next
+  std::byte* data;          ///< of slot 0
+  std::int64_t slot_bytes;  ///< from one slot to the next
   std::int32_t element_bytes;
-  std::int32_t count;         ///< elements a slot
-  std::int32_t offset;        ///< bytes from the beginning of a member's arena, a multiple of 16
-  std::int32_t load;          ///< 1: read before it is written, so a member brings it along
-  std::int32_t store;         ///< 1: outlives the launch
+  std::int32_t count;   ///< elements a slot
+  std::int32_t offset;  ///< bytes from the beginning of a member's arena, a multiple of 16
+  std::int32_t load;    ///< 1: read before it is written, so a member brings it along
+  std::int32_t store;   ///< 1: outlives the launch
 };
 
 /// A step is `evaluate`, then `move`; every check_every steps, from step 0 on, it is

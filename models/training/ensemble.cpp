@@ -10,9 +10,9 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/combine.hpp"
 #include "kernels/resident/choice.hpp"
 #include "kernels/resident/compile.hpp"
-#include "kernels/combine.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/watch.hpp"
 

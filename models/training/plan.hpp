@@ -101,8 +101,8 @@ Plan make_plan(const Experiment& experiment, const DeviceDescription& device,
 /// family and the reason where resident cannot be had, and an unknown word.
 void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
                   const std::string& wanted = "auto");
-/// What to ask for where an earlier record's `path` attribute is to be followed: `wanted`, or, where
-/// that is "auto" and all of the record took one path, that one.
+/// What to ask for where an earlier record's `path` attribute is to be followed: `wanted`, or,
+/// where that is "auto" and all of the record took one path, that one.
 std::string path_of_record(const std::string& recorded, const std::string& wanted);
 /// The paths of a plan's families, in their order, as a record has them: "resident", or
 /// "resident, batched" where they differ.

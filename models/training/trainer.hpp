@@ -43,8 +43,8 @@ struct RunSummary {
   kernels::ResidentUsage usage{};
   std::optional<Profile> profile;  ///< where it was asked for
 
-  /// Steps of members over steps that places on the chip had time for; NaN where nothing was stepped
-  /// resident.
+  /// Steps of members over steps that places on the chip had time for; NaN where nothing was
+  /// stepped resident.
   double utilization() const {
     return static_cast<double>(usage.member_steps) / static_cast<double>(usage.place_steps);
   }

@@ -29,7 +29,8 @@ struct Parts {
 std::string text(const Parts& parts, int members = 5) {
   return fmt::format(
       "{}[model]\n{}\n[objective]\n{}\n[init]\n{}\n[optimizer]\n{}\n[stop]\n{}\n{}\n[probes]\n"
-      "train_loss = {{ every = 20 }}\nparameters = {{ every = 30 }}\n[sweep]\n\"seed\" = {{ range = "
+      "train_loss = {{ every = 20 }}\nparameters = {{ every = 30 }}\n[sweep]\n\"seed\" = {{ range "
+      "= "
       "[0, {}] }}\n",
       parts.top, parts.model, parts.objective, parts.init, parts.optimizer, parts.stop, parts.rest,
       members);
@@ -99,7 +100,8 @@ std::vector<Case> cases() {
   optimizer("label_noise", "kind = \"label_noise\"\nlearning_rate = 0.01\nlabel_noise = 0.1",
             completion);
   optimizer("sensing", "kind = \"gd\"\nlearning_rate = 0.01",
-            "kind = \"sensing\"\nmeasurements = { kind = \"gaussian\", count = 9 }\ntarget = { kind = \"gaussian\", rows = 7, cols "
+            "kind = \"sensing\"\nmeasurements = { kind = \"gaussian\", count = 9 }\ntarget = { "
+            "kind = \"gaussian\", rows = 7, cols "
             "= 6 }");
   optimizer("linear", "kind = \"gd\"\nlearning_rate = 0.001",
             "kind = \"linear\"\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }");
@@ -115,21 +117,26 @@ std::vector<Case> cases() {
   all.push_back({"a problem each", own});
   Parts symmetric;
   symmetric.model = "kind = \"symmetric\"\ndepth = 2\nhidden = 5";
-  symmetric.objective = "kind = \"full\"\ntarget = { kind = \"gaussian\", size = 5 }\nsymmetric = true";
+  symmetric.objective =
+      "kind = \"full\"\ntarget = { kind = \"gaussian\", size = 5 }\nsymmetric = true";
   all.push_back({"symmetric", symmetric});
   Parts masked_symmetric = symmetric;
   masked_symmetric.objective =
-      "kind = \"completion\"\nobserved = 0.4\ntarget = { kind = \"gaussian\", size = 5 }\nsymmetric "
+      "kind = \"completion\"\nobserved = 0.4\ntarget = { kind = \"gaussian\", size = 5 "
+      "}\nsymmetric "
       "= true";
   all.push_back({"symmetric masked", masked_symmetric});
   Parts asymmetric;
   asymmetric.model = "kind = \"asymmetric\"\nrank = 2";
   asymmetric.objective =
-      "kind = \"full\"\nbalance_penalty = 0.125\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+      "kind = \"full\"\nbalance_penalty = 0.125\ntarget = { kind = \"gaussian\", rows = 7, cols = "
+      "6 }";
   all.push_back({"balance penalty", asymmetric});
   Parts wide;
   wide.model = "kind = \"deep_linear\"\nsizes = [33, 4, 65]";
-  wide.objective = "kind = \"completion\"\nobserved = 0.3\ntarget = { kind = \"gaussian\", rows = 65, cols = 33 }";
+  wide.objective =
+      "kind = \"completion\"\nobserved = 0.3\ntarget = { kind = \"gaussian\", rows = 65, cols = 33 "
+      "}";
   wide.optimizer = "kind = \"gd\"\nlearning_rate = 1e-3";
   all.push_back({"33x65", wide});
   Parts row;
@@ -145,7 +152,8 @@ std::vector<Case> cases() {
   all.push_back({"depth 1", single});
   Parts deep;
   deep.model = "kind = \"deep_linear\"\ndepth = 12\nhidden = 6";
-  deep.objective = "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", size = 6 }";
+  deep.objective =
+      "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", size = 6 }";
   deep.init = "kind = \"orthogonal\"\nend_norm = 1.0";
   deep.optimizer = "kind = \"gd\"\nlearning_rate = 1e-3";
   all.push_back({"depth 12", deep});

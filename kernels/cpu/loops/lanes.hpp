@@ -271,8 +271,7 @@ void lane_residual(const LaneResidual<T>& r) {
       lane_residual_of<T, target_shared, LaneMask::own>(r);
     }
   };
-  r.target_shared ? with_mask.template operator()<true>()
-                  : with_mask.template operator()<false>();
+  r.target_shared ? with_mask.template operator()<true>() : with_mask.template operator()<false>();
 }
 
 /// Outputs of a line that are summed at once.
@@ -333,8 +332,8 @@ MF_LOOP void sampled_line(const LaneSampled<T>& g, int64_t line, int32_t first, 
 #pragma GCC unroll 8
   for (int t = 0; t < block; ++t) {
     const int32_t target = g.target_entry[first + t];
-    const Vector<T> x = dot[t] - (g.target_shared ? broadcast(g.target[target])
-                                                  : load(g.target + target * w));
+    const Vector<T> x =
+        dot[t] - (g.target_shared ? broadcast(g.target[target]) : load(g.target + target * w));
     store(g.s + g.pattern.entry[first + t] * w, x);
     if (g.sum != nullptr) sum.add(t % chains, x, x);
   }
@@ -376,8 +375,8 @@ void lane_sampled(const LaneSampled<T>& g) {
   if (g.sum != nullptr) sum.store_to(g.sum);
 }
 
-/// `block` entries of a row of S at once. The row's change is added up in `change` where the row has
-/// more entries than one block.
+/// `block` entries of a row of S at once. The row's change is added up in `change` where the row
+/// has more entries than one block.
 template <class T, int block>
 MF_LOOP void top_layer_part(const LaneTopLayer<T>& g, int64_t line, int32_t first, bool begins,
                             bool ends, Vector<T>* change) {
@@ -400,8 +399,7 @@ MF_LOOP void top_layer_part(const LaneTopLayer<T>& g, int64_t line, int32_t firs
 #pragma GCC unroll 8
   for (int t = 0; t < block; ++t) {
     const int32_t target = g.target_entry[first + t];
-    s[t] = s[t] -
-           (g.target_shared ? broadcast(g.target[target]) : load(g.target + target * w));
+    s[t] = s[t] - (g.target_shared ? broadcast(g.target[target]) : load(g.target + target * w));
     if (g.scale != nullptr) s[t] = load(g.scale) * s[t];
   }
   const Vector<T> minus_step = -load(g.step);
@@ -516,7 +514,8 @@ void lane_adam(const LaneUpdate<T>& u) {
   for (int64_t i = 0; i < u.count * w; i += w) {
     const Vector<T> gradient = load(u.grad + i);
     const Vector<T> mean = fused_lanes<T>(kept1, load(u.first + i), added1 * gradient);
-    const Vector<T> square = fused_lanes<T>(kept2, load(u.second + i), added2 * gradient * gradient);
+    const Vector<T> square =
+        fused_lanes<T>(kept2, load(u.second + i), added2 * gradient * gradient);
     store(u.first + i, mean);
     store(u.second + i, square);
     const Vector<T> ratio = mean / fused_lanes<T>(root_lanes<T>(square), root_scale, epsilon);

@@ -342,13 +342,21 @@ std::vector<SlotState> Ensemble::save(std::int64_t first, std::int64_t count) {
   return states;
 }
 
+void Ensemble::advance_only(const std::int32_t* slots, std::int64_t count, std::int64_t to) {
+  kernels::advance_resident(executor_, {.program = resident_.get(),
+                                        .count = count,
+                                        .slots = slots,
+                                        .until = to,
+                                        .usage = usage_.data()});
+}
+
+void Ensemble::end_at(std::span<const std::int64_t> steps) {
+  executor_.copy_in(const_cast<std::int64_t*>(control_.control().max_steps), steps.data(),
+                    steps.size_bytes());
+}
+
 void Ensemble::advance(std::int64_t from, std::int64_t to) {
-  if (resident_ != nullptr) {
-    kernels::advance_resident(
-        executor_,
-        {.program = resident_.get(), .count = slots_, .until = to, .usage = usage_.data()});
-    return;
-  }
+  if (resident_ != nullptr) return advance_only(nullptr, slots_, to);
   std::vector<Burst> bursts;
   std::int64_t t = from;
   while (t < to) {

@@ -50,6 +50,12 @@ class Ensemble {
   /// Steps all slots from step `from` (where they are) to step `to`, without waiting.
   void advance(std::int64_t from, std::int64_t to);
 
+  /// The same for `count` slots alone, whose numbers are in device memory; where the family is
+  /// stepped resident.
+  void advance_only(const std::int32_t* slots, std::int64_t count, std::int64_t to);
+  /// Another stop.steps for the members of slots 0, 1, ...
+  void end_at(std::span<const std::int64_t> steps);
+
   /// A look at all slots whose values come back while later steps run. Two may be under way.
   struct Look {
     std::int64_t step = 0;

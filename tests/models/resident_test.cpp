@@ -1,12 +1,14 @@
 // Resident stepping against the batched path, and its own promises: what a member becomes depends
 // on nothing but itself.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
 #include <fmt/format.h>
 
 #include "core/error.hpp"
+#include "core/executor/memory.hpp"
 #include "models/training/ensemble.hpp"
 #include "tests/models/run.hpp"
 
@@ -281,6 +283,95 @@ TEST_P(ResidentOnDevice, SaysWhyAFamilyIsNot) {
             "singular_values has no resident form");
   EXPECT_EQ(plan_of(text({}, 1), "auto").families.front().path, Path::resident);
   EXPECT_EQ(plan_of(text({}, 1), "batched").families.front().path_reason, "asked for");
+}
+
+/// Many more members than places on the chip, of lengths between 1 and 200.
+struct Crowd {
+  Experiment experiment;
+  Plan plan;
+  std::vector<Settings> members;
+
+  Crowd(Executor& executor, std::int64_t count)
+      : experiment(Experiment::parse(fmt::format(R"(
+[model]
+kind = "deep_linear"
+sizes = [2, 1, 2]
+[objective]
+kind = "completion"
+mask = {{ kind = "entries", rows = [0, 1, 1], cols = [0, 0, 1] }}
+target = {{ kind = "values", size = 2, values = [1.0, 4.0, 0.25, 1.0] }}
+[init]
+kind = "gaussian"
+stddev = 0.7
+[optimizer]
+kind = "gd"
+learning_rate = 0.05
+[stop]
+steps = 10
+[probes]
+train_loss = {{ steps = [0] }}
+[sweep]
+"seed" = {{ range = [0, {}] }}
+)",
+                                                 count),
+                                     "test.toml", {}, experiment_spec())),
+        plan(make_plan(experiment, executor.device())) {
+    choose_paths(plan, experiment, executor, "resident");
+    for (std::int64_t m = 0; m < count; ++m) members.push_back(experiment.member(m));
+  }
+  static std::int64_t length(std::int64_t member) {
+    const double share = static_cast<double>(member * 7919 % 10007) / 10007;
+    return static_cast<std::int64_t>(std::exp(share * std::log(201.0)));
+  }
+};
+
+// A list of members far longer than there are places: each is stepped once, to its own end, under
+// its own index, and has the bits that it has when it is alone on the chip.
+TEST_P(ResidentOnDevice, ACrowdGoesThroughFewPlaces) {
+  const bool on_cpu = GetParam().name == "cpu";
+  const auto device = executor(on_cpu ? 8 : 2);  // 8 threads of 8 lanes: 64 places
+  const std::int64_t count = on_cpu ? 100'000 : 300;
+  const Crowd crowd(*device, count);
+  const FamilyPlan& family = crowd.plan.families.front();
+  const auto make = [&](Executor& executor) {
+    auto ensemble = std::make_unique<Ensemble>(executor, crowd.members.front(), family,
+                                               crowd.plan.probes, crowd.plan.check_every);
+    ensemble->load(crowd.members);
+    std::vector<std::int64_t> lengths;
+    for (std::int64_t m = 0; m < count; ++m) lengths.push_back(Crowd::length(m));
+    ensemble->end_at(lengths);
+    return ensemble;
+  };
+  const auto all_parameters = [&](Ensemble& ensemble) {
+    std::vector<double> all;
+    for (std::int64_t m = 0; m < count; ++m) {
+      const auto one = ensemble.parameters(m);
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    return all;
+  };
+  const auto together = make(*device);
+  together->advance(0, 1000);
+  const auto look = together->look(0, {});
+  together->await(look);
+  const ControlView control = together->control(look);
+  std::int64_t steps = 0;
+  for (std::int64_t m = 0; m < count; ++m) {
+    ASSERT_EQ(control.step[m], Crowd::length(m)) << "member " << m;
+    ASSERT_EQ(control.active[m], 0) << "member " << m;
+    steps += control.step[m];
+  }
+  EXPECT_EQ(together->usage().member_steps, steps);
+  EXPECT_LE(steps, together->usage().place_steps);
+
+  const auto lonely = executor(1);
+  const auto alone = make(*lonely);
+  Buffer<std::int32_t> one(*lonely, 1);
+  for (std::int64_t m = count - 1; m >= 0; --m) {
+    one.upload(std::array{static_cast<std::int32_t>(m)});
+    alone->advance_only(one.data(), 1, 1000);
+  }
+  EXPECT_TRUE(same_bits(all_parameters(*together), all_parameters(*alone)));
 }
 
 MANYFOLD_ON_ALL_DEVICES(ResidentOnDevice);

@@ -10,7 +10,7 @@
 
 namespace manyfold::kernels::elements {
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void combine(const Launcher& for_each, const CombineArgs& args) {
   for_each("combine", args.slots, args.count, [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
     double value = args.numerator[slot * args.numerator_stride + i];

@@ -25,7 +25,7 @@ MF_FN std::int32_t drawn_term(const DrawTermsArgs& args, std::int64_t slot, std:
   return static_cast<std::int32_t>(term);
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void draw_terms(const Launcher& for_each, const DrawTermsArgs& args) {
   for_each("draw_terms", args.control.slots, args.batch,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t b) {
@@ -48,7 +48,7 @@ MF_FN T diffusion(const DiffuseArgs<T>& args, std::int64_t slot, std::int64_t i,
   return static_cast<T>(exact::times(scale, normal_double(args.seeds[slot], args.stream, draw)));
 }
 
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void diffuse(const Launcher& for_each, const DiffuseArgs<T>& args) {
   for_each("diffuse", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {

@@ -21,7 +21,7 @@ MF_FN T scale_of(const AddScaledArgs<T>& args, std::int64_t slot) {
 }
 
 /// For launchers whose element loop is as good as a hand-written one; the CPU has its own loop.
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void add_scaled(const Launcher& for_each, const AddScaledArgs<T>& args) {
   for_each("add_scaled", args.y.slots, args.y.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
@@ -32,7 +32,7 @@ MF_FN void add_scaled(const Launcher& for_each, const AddScaledArgs<T>& args) {
            });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void accumulate(const Launcher& for_each, const AccumulateArgs& args) {
   for_each("accumulate", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     double product = args.scale;

@@ -9,7 +9,7 @@
 
 namespace manyfold::kernels::elements {
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void follow_schedule(const Launcher& for_each, const FollowScheduleArgs& args) {
   for_each("follow_schedule", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     const std::int64_t first = slot * args.capacity;

@@ -21,7 +21,7 @@ MF_FN void end_member(const StepControl& control, std::int64_t slot, StopReason 
   control.reason[slot] = static_cast<std::int32_t>(reason);
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void check_stop(const Launcher& for_each, const StepControl& control) {
   for_each("check_stop", control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (control.active[slot] == 0) return;
@@ -46,7 +46,7 @@ MF_FN void check_stop(const Launcher& for_each, const StepControl& control) {
   });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void constant_step(const Launcher& for_each, const ConstantStepArgs& args) {
   for_each("constant_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
@@ -54,7 +54,7 @@ MF_FN void constant_step(const Launcher& for_each, const ConstantStepArgs& args)
   });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void rms_step(const Launcher& for_each, const RmsStepArgs& args) {
   for_each("rms_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
@@ -70,7 +70,7 @@ MF_FN void rms_step(const Launcher& for_each, const RmsStepArgs& args) {
   });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void advance(const Launcher& for_each, const StepControl& control) {
   for_each("advance", control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (control.active[slot] == 0) return;
@@ -83,7 +83,7 @@ MF_FN void advance(const Launcher& for_each, const StepControl& control) {
 }
 
 /// For launchers whose element loop is as good as a hand-written one; the CPU has its own loop.
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void descend(const Launcher& for_each, const DescendArgs<T>& args) {
   for_each("descend", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {

@@ -13,7 +13,7 @@
 
 namespace manyfold::kernels::elements {
 
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void heavy_ball(const Launcher& for_each, const HeavyBallArgs<T>& args) {
   for_each("heavy_ball", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
@@ -24,7 +24,7 @@ MF_FN void heavy_ball(const Launcher& for_each, const HeavyBallArgs<T>& args) {
            });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void adam_step(const Launcher& for_each, const AdamStepArgs& args) {
   for_each("adam_step", args.control.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     if (args.control.active[slot] == 0) return;
@@ -52,7 +52,7 @@ MF_FN AdamNumbers<T> adam_numbers(const AdamArgs<T>& args, std::int64_t slot) {
           static_cast<T>(args.root_scale[slot])};
 }
 
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void adam(const Launcher& for_each, const AdamArgs<T>& args) {
   for_each("adam", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
@@ -62,7 +62,7 @@ MF_FN void adam(const Launcher& for_each, const AdamArgs<T>& args) {
            });
 }
 
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void sign_descend(const Launcher& for_each, const DescendArgs<T>& args) {
   for_each("sign_descend", args.params.slots, args.params.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
@@ -73,7 +73,7 @@ MF_FN void sign_descend(const Launcher& for_each, const DescendArgs<T>& args) {
            });
 }
 
-template <class T, class Launcher>
+MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void linear_combination(const Launcher& for_each, const LinearCombinationArgs<T>& args) {
   for_each("linear_combination", args.x.slots, args.x.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {

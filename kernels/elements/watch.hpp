@@ -8,7 +8,7 @@
 
 namespace manyfold::kernels::elements {
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
   for_each(
       "running_extreme", args.slots, args.count, [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
@@ -22,7 +22,7 @@ MF_FN void running_extreme(const Launcher& for_each, const ExtremeArgs& args) {
       });
 }
 
-template <class Launcher>
+MF_CALLS_EITHER template <class Launcher>
 MF_FN void first_crossing(const Launcher& for_each, const CrossingArgs& args) {
   for_each("first_crossing", args.slots, args.count,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {

@@ -132,6 +132,7 @@ void Ensemble::move() {
 }
 
 void Ensemble::compile_resident() {
+  resident_.reset();  // its device memory makes room for the next
   namespace resident = kernels::resident;
   std::vector<resident::Persistent> persistent;
   for (const StateArray& array : state()) persistent.push_back({array.data, array.bytes});

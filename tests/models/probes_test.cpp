@@ -858,7 +858,8 @@ TEST_P(ProbesOnDevice, RememberTheStartOfEachWave) {
       "probes.distance.every=20", "probes.distance.rank=1", "sweep.\"problem.seed\"={range=[0,9]}"};
   const Results at_once = run(small_run, *device, overrides);
   ASSERT_EQ(at_once.plan.families.front().waves, 1);
-  const std::size_t few = 3 * at_once.plan.families.front().footprint.bytes_per_slot + 10;
+  const Footprint& footprint = at_once.plan.families.front().footprint;
+  const std::size_t few = footprint.shared_bytes + 3 * footprint.bytes_per_slot + 10;
   const auto narrow = executor(2, few);
   const Results waves = run(small_run, *narrow, overrides);
   ASSERT_EQ(waves.plan.families.front().waves, 3);

@@ -89,7 +89,7 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                  100 * row.utilization_before_drain.value_or(0));
     }
     for (const BenchPeer& peer : row.peers) {
-      fmt::print("    {:<20}{:<14}{:>20.4g} {:<16}{:>8.2f} times as fast\n", peer.name,
+      fmt::print("    {:<20}{:<18}{:>14.4g} {:<16} ours is {:.2f} times as fast\n", peer.name,
                  peer.version, peer.value, row.unit, peer.ratio);
     }
   }

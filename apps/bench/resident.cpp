@@ -379,7 +379,7 @@ std::vector<BenchRow> mixed(Executor& executor, const BenchFlags& flags) {
   constexpr double learning_rate = 1e-3;
   const std::int64_t wanted = members_of(flags, 2000, 100'000);
   const std::int64_t distinct = std::min<std::int64_t>(wanted, 1000);
-  const std::int64_t seeds = wanted / distinct;
+  const std::int64_t seeds = wanted / distinct;  // beyond 1000 members, whole thousands
   // Quantiles of the log-uniform law, in an order of their own: neighbours differ.
   const double shortest = flags.full ? 30 : 10;
   const double decades = flags.full ? 3 : 2;

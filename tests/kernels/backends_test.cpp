@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "core/error.hpp"
 #include "kernels/cpu/fma_peak.hpp"
+#include "kernels/cpu/l2_bandwidth.hpp"
+#include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/table.hpp"
 
 namespace manyfold::kernels {
@@ -65,6 +68,22 @@ TEST(FmaPeak, IsMeasured) {
   const double twice = cpu::measure_fma_peak<double>(0.02, 1);
   EXPECT_GT(single, 1e9);
   EXPECT_GT(twice, 0.5e9);
+}
+
+TEST(L2Bandwidth, IsMeasured) {
+  EXPECT_GE(cpu::l2_bytes(), std::size_t{1} << 16);
+  const double bytes = cpu::measure_l2_bandwidth(0.02, 1);
+  EXPECT_GT(bytes, 1e9);
+  EXPECT_LT(bytes, 1e12);  // a core reads and writes less than 200 bytes a cycle
+}
+
+TEST(L2Bandwidth, CopiesEverything) {
+  alignas(64) double from[3 * cpu::copy_block];
+  alignas(64) double to[3 * cpu::copy_block + 1] = {};
+  for (double& x : from) x = static_cast<double>(&x - from) + 1;
+  cpu::chosen_loops().copy_rounds(2, to, from, std::size(from));
+  for (std::size_t i = 0; i < std::size(from); ++i) EXPECT_EQ(to[i], from[i]) << i;
+  EXPECT_EQ(to[std::size(from)], 0);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""`manyfold bench` at several ensemble sizes, the pauses between replays of graphs, then the peers (apps/bench/peers) on the same device in the same session, with
+"""`manyfold bench factorization` at several ensemble sizes, the pauses between replays of graphs, then the peers (apps/bench/peers) on the same device in the same session, with
 this Python's PyTorch and JAX. Every row keeps the command that made it."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAST_SECONDS = 30.0  # to start the frameworks and measure a row
 
 
 def bench(session, members, more=()):
-    done = session.manyfold("bench", "--device", session.device, "--members", str(members), "--json", *more)
+    done = session.manyfold("bench", "factorization", "--device", session.device, "--members", str(members), "--json", *more)
     if not done.ok:
         return [], f"{done.command}: {done.why()}"
     begin = done.output.find('{"host"')
@@ -30,7 +30,7 @@ def bench(session, members, more=()):
     except (ValueError, IndexError):
         return [], f"{done.command}: no JSON came"
     for row in document["rows"]:
-        row["command"] = f"manyfold bench --device {session.device} --members {members} --json {' '.join(more)}".strip()
+        row["command"] = f"manyfold bench factorization --device {session.device} --members {members} --json {' '.join(more)}".strip()
     return document["rows"], None
 
 

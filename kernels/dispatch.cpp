@@ -105,6 +105,20 @@ void check_separate(const char* operation, const char* name, const View& v) {
   }
 }
 
+/// Every operand of a student and its teacher fits the others.
+template <class T>
+void check_teacher(const char* operation, const Students<T>& student, const Teachers<T>& teacher) {
+  const auto fits = [&](const char* name, const auto& vector, std::int64_t count) {
+    if (vector.count == count && (vector.slots == student.v.slots || vector.slot_stride == 0)) return;
+    reject(std::string(operation) + ": " + name + " " + vector_shape(vector) + " for v " +
+           vector_shape(student.v) + " and a " + vector_shape(student.a));
+  };
+  if (student.v.slots != student.a.slots) fits("a", student.a, -1);
+  fits("w*", teacher.w, student.v.count);
+  fits("a*", teacher.a, student.a.count);
+  if (teacher.sum == nullptr) reject(std::string(operation) + ": no sum of a*");
+}
+
 }  // namespace
 
 template <class T>
@@ -454,5 +468,38 @@ void widen(Executor& executor, const WidenArgs<T>& args) {
 }
 template void widen(Executor&, const WidenArgs<float>&);
 template void widen(Executor&, const WidenArgs<double>&);
+
+template <class T>
+void teacher_gradient(Executor& executor, const TeacherGradientArgs<T>& args) {
+  check_teacher("teacher_gradient", args.student, args.teacher);
+  check_alike("teacher_gradient", "v", args.student.v, "grad_v", args.grad_v);
+  check_alike("teacher_gradient", "a", args.student.a, "grad_a", args.grad_a);
+  check_separate("teacher_gradient", "grad_v", args.grad_v);
+  check_separate("teacher_gradient", "grad_a", args.grad_a);
+  if (args.student.v.slots == 0) return;
+  typed<T>(executor).teacher_gradient(executor, args);
+}
+template void teacher_gradient(Executor&, const TeacherGradientArgs<float>&);
+template void teacher_gradient(Executor&, const TeacherGradientArgs<double>&);
+
+template <class T>
+void teacher_distance(Executor& executor, const TeacherDistanceArgs<T>& args) {
+  check_teacher("teacher_distance", args.student, args.teacher);
+  check_rows("teacher_distance", args.student.v.slots, 1, args.out_stride);
+  if (args.student.v.slots == 0) return;
+  typed<T>(executor).teacher_distance(executor, args);
+}
+template void teacher_distance(Executor&, const TeacherDistanceArgs<float>&);
+template void teacher_distance(Executor&, const TeacherDistanceArgs<double>&);
+
+template <class T>
+void teacher_check(Executor& executor, const TeacherCheckArgs<T>& args) {
+  check_teacher("teacher_check", args.student, args.teacher);
+  check_count("teacher_check", args.student.v.slots, args.control.slots);
+  if (args.student.v.slots == 0) return;
+  typed<T>(executor).teacher_check(executor, args);
+}
+template void teacher_check(Executor&, const TeacherCheckArgs<float>&);
+template void teacher_check(Executor&, const TeacherCheckArgs<double>&);
 
 }  // namespace manyfold::kernels

@@ -17,6 +17,8 @@ enum class StopReason : std::int32_t {
   grad_norm,   ///< gradient norm at or below stop.grad_norm
   non_finite,  ///< train loss or gradient norm is not finite
   divergence,  ///< train loss above stop.divergence
+  global_minimum,  ///< a student is at its teacher (kernels/teacher.hpp)
+  spurious,        ///< a student is at the other end point
 };
 
 /// Per-slot state of the stepping, in device memory; one element a slot.

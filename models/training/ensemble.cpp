@@ -126,6 +126,7 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
   auto checked = [&] {
     model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
     kernels::check_stop(executor_, control);
+    model_->check(control);
     observe_watches();
     move();
   };

@@ -3,6 +3,7 @@
 file(GLOB_RECURSE manyfold_sources CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/core/*.cpp ${PROJECT_SOURCE_DIR}/models/*.cpp)
 file(GLOB manyfold_kernel_sources CONFIGURE_DEPENDS
+     ${PROJECT_SOURCE_DIR}/kernels/resident/*.cpp
      ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
 file(GLOB manyfold_loop_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/loops/*.cpp)
 

@@ -4,21 +4,39 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
+#include "kernels/resident.hpp"
+#include "kernels/resident/capture.hpp"
 #include "kernels/table.hpp"
 
 namespace manyfold::kernels {
 namespace {
 
-template <class T>
-const TypedTable<T>& typed(Executor& executor);
-template <>
-const TypedTable<float>& typed<float>(Executor& executor) {
-  return executor.kernels().f32;
+using resident::Operation;
+
+/// Hands a checked call to the executor's table, or to whoever captures.
+template <class T, class Args>
+void carry_out(Executor& executor, Operation operation,
+               void (*TypedTable<T>::*entry)(Executor&, const Args&), const Args& args) {
+  if (resident::Capture* capture = executor.capture()) {
+    capture->add(operation, static_cast<std::int32_t>(sizeof(T)), args);
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    (executor.kernels().f32.*entry)(executor, args);
+  } else {
+    (executor.kernels().f64.*entry)(executor, args);
+  }
 }
-template <>
-const TypedTable<double>& typed<double>(Executor& executor) {
-  return executor.kernels().f64;
+template <class Args>
+void carry_out(Executor& executor, Operation operation,
+               void (*KernelTables::*entry)(Executor&, const Args&), const Args& args) {
+  if (resident::Capture* capture = executor.capture()) {
+    capture->add(operation, 0, args);
+    return;
+  }
+  (executor.kernels().*entry)(executor, args);
 }
 
 template <class View>
@@ -143,7 +161,7 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
            shape(args.c));
   }
   if (args.c.slots == 0 || args.c.size() == 0) return;
-  typed<T>(executor).gemm(executor, args);
+  carry_out<T>(executor, Operation::gemm, &TypedTable<T>::gemm, args);
 }
 template void gemm(Executor&, const GemmArgs<float>&);
 template void gemm(Executor&, const GemmArgs<double>&);
@@ -165,7 +183,7 @@ void residual(Executor& executor, const ResidualArgs<T>& args) {
     check_own("residual", "residual", args.residual);
   }
   if (args.w.slots == 0) return;
-  typed<T>(executor).residual(executor, args);
+  carry_out<T>(executor, Operation::residual, &TypedTable<T>::residual, args);
 }
 template void residual(Executor&, const ResidualArgs<float>&);
 template void residual(Executor&, const ResidualArgs<double>&);
@@ -174,7 +192,7 @@ template <class T>
 void sum_of_squares(Executor& executor, const SumOfSquaresArgs<T>& args) {
   if (args.x.slots < 0 || args.x.count < 0) reject("sum_of_squares: negative shape");
   if (args.x.slots == 0) return;
-  typed<T>(executor).sum_of_squares(executor, args);
+  carry_out<T>(executor, Operation::sum_of_squares, &TypedTable<T>::sum_of_squares, args);
 }
 template void sum_of_squares(Executor&, const SumOfSquaresArgs<float>&);
 template void sum_of_squares(Executor&, const SumOfSquaresArgs<double>&);
@@ -187,7 +205,7 @@ void random_fill(Executor& executor, const RandomFillArgs<T>& args) {
            " elements, slot_stride " + std::to_string(args.out.slot_stride));
   }
   if (args.out.slots == 0 || args.out.count == 0) return;
-  typed<T>(executor).random_fill(executor, args);
+  carry_out<T>(executor, Operation::random_fill, &TypedTable<T>::random_fill, args);
 }
 template void random_fill(Executor&, const RandomFillArgs<float>&);
 template void random_fill(Executor&, const RandomFillArgs<double>&);
@@ -214,7 +232,7 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   if (args.workspace == nullptr) reject("singular_values: no workspace");
   if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
   if (args.a.slots == 0 || args.values_count == 0) return;
-  typed<T>(executor).singular_values(executor, args);
+  carry_out<T>(executor, Operation::singular_values, &TypedTable<T>::singular_values, args);
 }
 template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);
@@ -228,7 +246,7 @@ void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
            std::to_string(args.y.count) + ") differ in shape");
   }
   if (args.x.slots == 0) return;
-  typed<T>(executor).inner_product(executor, args);
+  carry_out<T>(executor, Operation::inner_product, &TypedTable<T>::inner_product, args);
 }
 template void inner_product(Executor&, const InnerProductArgs<float>&);
 template void inner_product(Executor&, const InnerProductArgs<double>&);
@@ -246,7 +264,7 @@ void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
            " elements, slot_stride " + std::to_string(args.y.slot_stride));
   }
   if (args.y.slots == 0 || args.y.count == 0) return;
-  typed<T>(executor).add_scaled(executor, args);
+  carry_out<T>(executor, Operation::add_scaled, &TypedTable<T>::add_scaled, args);
 }
 template void add_scaled(Executor&, const AddScaledArgs<float>&);
 template void add_scaled(Executor&, const AddScaledArgs<double>&);
@@ -272,21 +290,21 @@ void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args) {
     reject("drawn_residual: noise without seeds or steps");
   }
   if (args.w.slots == 0 || args.w.size() == 0) return;
-  typed<T>(executor).drawn_residual(executor, args);
+  carry_out<T>(executor, Operation::drawn_residual, &TypedTable<T>::drawn_residual, args);
 }
 template void drawn_residual(Executor&, const DrawnResidualArgs<float>&);
 template void drawn_residual(Executor&, const DrawnResidualArgs<double>&);
 
 void check_stop(Executor& executor, const StepControl& control) {
-  executor.kernels().check_stop(executor, control);
+  carry_out(executor, Operation::check_stop, &KernelTables::check_stop, control);
 }
 
 void constant_step(Executor& executor, const ConstantStepArgs& args) {
-  executor.kernels().constant_step(executor, args);
+  carry_out(executor, Operation::constant_step, &KernelTables::constant_step, args);
 }
 
 void rms_step(Executor& executor, const RmsStepArgs& args) {
-  executor.kernels().rms_step(executor, args);
+  carry_out(executor, Operation::rms_step, &KernelTables::rms_step, args);
 }
 
 template <class T>
@@ -298,7 +316,7 @@ void descend(Executor& executor, const DescendArgs<T>& args) {
            ", " + std::to_string(args.grad.count) + ") differ in shape");
   }
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).descend(executor, args);
+  carry_out<T>(executor, Operation::descend, &TypedTable<T>::descend, args);
 }
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
@@ -311,13 +329,13 @@ void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
   check_separate("heavy_ball", "params", args.params);
   check_separate("heavy_ball", "velocity", args.velocity);
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).heavy_ball(executor, args);
+  carry_out<T>(executor, Operation::heavy_ball, &TypedTable<T>::heavy_ball, args);
 }
 template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
 template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
 
 void adam_step(Executor& executor, const AdamStepArgs& args) {
-  executor.kernels().adam_step(executor, args);
+  carry_out(executor, Operation::adam_step, &KernelTables::adam_step, args);
 }
 
 template <class T>
@@ -330,7 +348,7 @@ void adam(Executor& executor, const AdamArgs<T>& args) {
   check_separate("adam", "m", args.m);
   check_separate("adam", "v", args.v);
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).adam(executor, args);
+  carry_out<T>(executor, Operation::adam, &TypedTable<T>::adam, args);
 }
 template void adam(Executor&, const AdamArgs<float>&);
 template void adam(Executor&, const AdamArgs<double>&);
@@ -341,7 +359,7 @@ void sign_descend(Executor& executor, const DescendArgs<T>& args) {
   check_alike("sign_descend", "params", args.params, "grad", args.grad);
   check_separate("sign_descend", "params", args.params);
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).sign_descend(executor, args);
+  carry_out<T>(executor, Operation::sign_descend, &TypedTable<T>::sign_descend, args);
 }
 template void sign_descend(Executor&, const DescendArgs<float>&);
 template void sign_descend(Executor&, const DescendArgs<double>&);
@@ -352,7 +370,7 @@ void linear_combination(Executor& executor, const LinearCombinationArgs<T>& args
   check_alike("linear_combination", "x", args.x, "y", args.y);
   check_separate("linear_combination", "x", args.x);
   if (args.x.slots == 0 || args.x.count == 0) return;
-  typed<T>(executor).linear_combination(executor, args);
+  carry_out<T>(executor, Operation::linear_combination, &TypedTable<T>::linear_combination, args);
 }
 template void linear_combination(Executor&, const LinearCombinationArgs<float>&);
 template void linear_combination(Executor&, const LinearCombinationArgs<double>&);
@@ -362,7 +380,7 @@ void draw_terms(Executor& executor, const DrawTermsArgs& args) {
     reject("draw_terms: a batch of " + std::to_string(args.batch) + " terms, expected at least 1");
   }
   if (args.control.slots == 0) return;
-  executor.kernels().draw_terms(executor, args);
+  carry_out(executor, Operation::draw_terms, &KernelTables::draw_terms, args);
 }
 
 template <class T>
@@ -370,7 +388,7 @@ void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
   check_count("diffuse", args.params.slots, args.control.slots);
   check_separate("diffuse", "params", args.params);
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).diffuse(executor, args);
+  carry_out<T>(executor, Operation::diffuse, &TypedTable<T>::diffuse, args);
 }
 template void diffuse(Executor&, const DiffuseArgs<float>&);
 template void diffuse(Executor&, const DiffuseArgs<double>&);
@@ -380,18 +398,18 @@ void perturb(Executor& executor, const PerturbArgs<T>& args) {
   check_count("perturb", args.params.slots, args.control.slots);
   check_separate("perturb", "params", args.params);
   if (args.params.slots == 0 || args.params.count == 0) return;
-  typed<T>(executor).perturb(executor, args);
+  carry_out<T>(executor, Operation::perturb, &TypedTable<T>::perturb, args);
 }
 template void perturb(Executor&, const PerturbArgs<float>&);
 template void perturb(Executor&, const PerturbArgs<double>&);
 
 void follow_schedule(Executor& executor, const FollowScheduleArgs& args) {
   if (args.slots == 0) return;
-  executor.kernels().follow_schedule(executor, args);
+  carry_out(executor, Operation::follow_schedule, &KernelTables::follow_schedule, args);
 }
 
 void advance(Executor& executor, const StepControl& control) {
-  executor.kernels().advance(executor, control);
+  carry_out(executor, Operation::advance, &KernelTables::advance, control);
 }
 
 void running_extreme(Executor& executor, const ExtremeArgs& args) {
@@ -399,7 +417,7 @@ void running_extreme(Executor& executor, const ExtremeArgs& args) {
     reject("running_extreme: slots overlap: " + std::to_string(args.count) +
            " extremes, extremes_stride " + std::to_string(args.extremes_stride));
   }
-  executor.kernels().running_extreme(executor, args);
+  carry_out(executor, Operation::running_extreme, &KernelTables::running_extreme, args);
 }
 
 void first_crossing(Executor& executor, const CrossingArgs& args) {
@@ -407,25 +425,25 @@ void first_crossing(Executor& executor, const CrossingArgs& args) {
     reject("first_crossing: slots overlap: " + std::to_string(args.count) +
            " steps, first_stride " + std::to_string(args.first_stride));
   }
-  executor.kernels().first_crossing(executor, args);
+  carry_out(executor, Operation::first_crossing, &KernelTables::first_crossing, args);
 }
 
 void combine(Executor& executor, const CombineArgs& args) {
-  executor.kernels().combine(executor, args);
+  carry_out(executor, Operation::combine, &KernelTables::combine, args);
 }
 
 void accumulate(Executor& executor, const AccumulateArgs& args) {
-  executor.kernels().accumulate(executor, args);
+  carry_out(executor, Operation::accumulate, &KernelTables::accumulate, args);
 }
 
 void spectrum(Executor& executor, const SpectrumArgs& args) {
   if (args.slots < 0 || args.count < 0) reject("spectrum: negative shape");
-  executor.kernels().spectrum(executor, args);
+  carry_out(executor, Operation::spectrum, &KernelTables::spectrum, args);
 }
 
 void reduce(Executor& executor, const ReduceArgs& args) {
   if (args.count < 1) reject("reduce: " + std::to_string(args.count) + " values, at least 1");
-  executor.kernels().reduce(executor, args);
+  carry_out(executor, Operation::reduce, &KernelTables::reduce, args);
 }
 
 template <class T>
@@ -439,7 +457,7 @@ void neuron_terms(Executor& executor, const NeuronTermsArgs<T>& args) {
   }
   check_rows("neuron_terms", args.a.slots, args.a.rows, args.out_stride);
   if (args.a.slots == 0) return;
-  typed<T>(executor).neuron_terms(executor, args);
+  carry_out<T>(executor, Operation::neuron_terms, &TypedTable<T>::neuron_terms, args);
 }
 template void neuron_terms(Executor&, const NeuronTermsArgs<float>&);
 template void neuron_terms(Executor&, const NeuronTermsArgs<double>&);
@@ -448,7 +466,7 @@ template <class T>
 void reference_distances(Executor& executor, const ReferenceDistancesArgs<T>& args) {
   check_references("reference_distances", args.x, args.references, args.out_stride);
   if (args.x.slots == 0) return;
-  typed<T>(executor).reference_distances(executor, args);
+  carry_out<T>(executor, Operation::reference_distances, &TypedTable<T>::reference_distances, args);
 }
 template void reference_distances(Executor&, const ReferenceDistancesArgs<float>&);
 template void reference_distances(Executor&, const ReferenceDistancesArgs<double>&);
@@ -456,7 +474,7 @@ template void reference_distances(Executor&, const ReferenceDistancesArgs<double
 void reference_alignments(Executor& executor, const ReferenceAlignmentsArgs& args) {
   check_references("reference_alignments", args.x, args.references, args.out_stride);
   if (args.x.slots == 0) return;
-  executor.kernels().reference_alignments(executor, args);
+  carry_out(executor, Operation::reference_alignments, &KernelTables::reference_alignments, args);
 }
 
 template <class T>
@@ -464,7 +482,7 @@ void widen(Executor& executor, const WidenArgs<T>& args) {
   if (args.x.slots < 0 || args.x.count < 0) reject("widen: negative shape");
   check_rows("widen", args.x.slots, args.x.count, args.out_stride);
   if (args.x.slots == 0) return;
-  typed<T>(executor).widen(executor, args);
+  carry_out<T>(executor, Operation::widen, &TypedTable<T>::widen, args);
 }
 template void widen(Executor&, const WidenArgs<float>&);
 template void widen(Executor&, const WidenArgs<double>&);
@@ -477,7 +495,7 @@ void teacher_gradient(Executor& executor, const TeacherGradientArgs<T>& args) {
   check_separate("teacher_gradient", "grad_v", args.grad_v);
   check_separate("teacher_gradient", "grad_a", args.grad_a);
   if (args.student.v.slots == 0) return;
-  typed<T>(executor).teacher_gradient(executor, args);
+  carry_out<T>(executor, Operation::teacher_gradient, &TypedTable<T>::teacher_gradient, args);
 }
 template void teacher_gradient(Executor&, const TeacherGradientArgs<float>&);
 template void teacher_gradient(Executor&, const TeacherGradientArgs<double>&);
@@ -487,7 +505,7 @@ void teacher_distance(Executor& executor, const TeacherDistanceArgs<T>& args) {
   check_teacher("teacher_distance", args.student, args.teacher);
   check_rows("teacher_distance", args.student.v.slots, 1, args.out_stride);
   if (args.student.v.slots == 0) return;
-  typed<T>(executor).teacher_distance(executor, args);
+  carry_out<T>(executor, Operation::teacher_distance, &TypedTable<T>::teacher_distance, args);
 }
 template void teacher_distance(Executor&, const TeacherDistanceArgs<float>&);
 template void teacher_distance(Executor&, const TeacherDistanceArgs<double>&);
@@ -497,9 +515,28 @@ void teacher_check(Executor& executor, const TeacherCheckArgs<T>& args) {
   check_teacher("teacher_check", args.student, args.teacher);
   check_count("teacher_check", args.student.v.slots, args.control.slots);
   if (args.student.v.slots == 0) return;
-  typed<T>(executor).teacher_check(executor, args);
+  carry_out<T>(executor, Operation::teacher_check, &TypedTable<T>::teacher_check, args);
 }
 template void teacher_check(Executor&, const TeacherCheckArgs<float>&);
 template void teacher_check(Executor&, const TeacherCheckArgs<double>&);
+
+void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
+  if (args.members < 0) reject("scalar_orbits: " + std::to_string(args.members) + " members");
+  if (args.dimension < 1 || args.dimension > 4) {
+    reject("scalar_orbits: dimension " + std::to_string(args.dimension) + ", expected 1 to 4");
+  }
+  if (args.check_every < 1 || args.max_steps < 1 || args.max_steps % args.check_every != 0) {
+    reject("scalar_orbits: max_steps " + std::to_string(args.max_steps) +
+           ", expected a multiple of check_every " + std::to_string(args.check_every));
+  }
+  if (args.members == 0) return;
+  carry_out(executor, Operation::scalar_orbits, &KernelTables::scalar_orbits, args);
+}
+
+void advance_resident(Executor& executor, const ResidentArgs& args) {
+  if (args.program == nullptr || args.count < 0) reject("advance_resident: no program");
+  if (args.count == 0) return;
+  carry_out(executor, Operation::advance_resident, &KernelTables::advance_resident, args);
+}
 
 }  // namespace manyfold::kernels

@@ -9,8 +9,8 @@
 // teacher: 1/2 E (f - f*)^2 expands to quadratic forms in a and a* (equations 5.5, 5.6), written
 // here without the cancellation between them; the thesis's equation 5.3 has a slip in its last term.
 //
-// All sums are taken in double precision from the first element on, all scalars are doubles, and
-// only the gradient is rounded to T: results have the same bits on every device.
+// All sums are taken in double precision in an order that is fixed, all scalars are doubles, and only
+// the gradient is rounded to T: results have the same bits on every device, batched or resident.
 #pragma once
 
 #include <cstdint>

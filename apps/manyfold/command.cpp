@@ -41,6 +41,9 @@ void DeviceFlags::add_to(CLI::App& command) {
   command.add_option("--memory", memory,
                      "memory that members may take on the device, such as 8GiB (default: what it "
                      "has to spare)");
+  command.add_option("--path", path,
+                     "auto, resident or batched: how members are stepped (auto: resident where "
+                     "their family's step has that form and a member fits the chip)");
 }
 
 kernels::DeviceRequest DeviceFlags::request() const {

@@ -20,8 +20,9 @@ enum ExitCode : int {
   exit_interrupted = 130,
 };
 
-/// --device, --threads and --memory.
+/// --device, --threads, --memory and --path.
 struct DeviceFlags {
+  std::string path = "auto";  ///< of models/training/plan.hpp
   std::string device = "auto";
   int threads = 0;
   std::string memory;

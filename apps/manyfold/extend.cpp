@@ -191,7 +191,8 @@ class Replacement {
 
 class Extension::Work {
  public:
-  Work(const fs::path& folder, const Experiment& experiment, Executor& executor)
+  Work(const fs::path& folder, const Experiment& experiment, Executor& executor,
+       const std::string& path)
       : experiment_(experiment), guard_(guard(folder)), earlier_(folder) {
     refuse_changed_common_keys(earlier_, experiment);
     match();
@@ -199,6 +200,8 @@ class Extension::Work {
     plan_ = make_plan(experiment, executor.device());
     decide(folder);
     plan_ = make_plan(experiment, executor.device(), &continuation_);
+    choose_paths(plan_, experiment, executor,
+                 path_of_record(text_attribute(earlier_.layout, "path"), path));
     add_attributes(plan_.layout, experiment, plan_, executor);
     move_files(folder);
   }
@@ -464,8 +467,9 @@ class Extension::Work {
   std::vector<std::int64_t> missing_;  ///< steps that the new run samples and the earlier did not
 };
 
-Extension::Extension(const fs::path& folder, const Experiment& experiment, Executor& executor)
-    : work_(std::make_unique<Work>(folder, experiment, executor)) {}
+Extension::Extension(const fs::path& folder, const Experiment& experiment, Executor& executor,
+                     const std::string& path)
+    : work_(std::make_unique<Work>(folder, experiment, executor, path)) {}
 Extension::~Extension() = default;
 
 const Plan& Extension::plan() const { return work_->plan_; }

@@ -25,8 +25,10 @@ class Extension {
   /// one with the states) in place of the old ones, each by an atomic rename. Throws InputError,
   /// and nothing has changed then: no earlier run, one that is going on, probes or other keys that
   /// hold for all members changed, members that the experiment no longer has, states that were not
-  /// kept.
-  Extension(const std::filesystem::path& folder, const Experiment& experiment, Executor& executor);
+  /// kept. `path`: as for choose_paths; auto is the
+  /// earlier run's.
+  Extension(const std::filesystem::path& folder, const Experiment& experiment, Executor& executor,
+            const std::string& path);
   Extension(const Extension&) = delete;
   Extension& operator=(const Extension&) = delete;
   ~Extension();

@@ -26,7 +26,7 @@ struct InfoFlags {
 double seconds_per_member_step(Executor& executor, const Experiment& experiment, const Plan& plan,
                                FamilyPlan family) {
   const std::int64_t enough = executor.device().kind == "cpu"
-                                  ? std::int64_t{8} * executor.device().compute_units
+                                  ? std::int64_t{32} * executor.device().compute_units
                                   : family.slots;
   family.slots = std::min(family.slots, enough);
   std::vector<Settings> members;
@@ -86,7 +86,8 @@ int describe_machine(const InfoFlags& flags) {
 int describe_experiment(const InfoFlags& flags) {
   const Experiment experiment = Experiment::read(flags.file, flags.overrides, experiment_spec());
   const auto executor = kernels::make_executor(flags.device.request());
-  const Plan plan = make_plan(experiment, executor->device());
+  Plan plan = make_plan(experiment, executor->device());
+  choose_paths(plan, experiment, *executor, flags.device.path);
   double seconds = 0;
   nlohmann::json families = nlohmann::json::array();
   for (const FamilyPlan& family : plan.families) {
@@ -103,7 +104,8 @@ int describe_experiment(const InfoFlags& flags) {
                         {"state_bytes", family.state_bytes},
                         {"flops_per_step", family.footprint.flops_per_step},
                         {"member_steps", family.member_steps},
-                        {"path", "batched"}});
+                        {"path", word(family.path)},
+                        {"path_reason", family.path_reason}});
   }
   const DeviceDescription& device = executor->device();
   if (flags.json) {
@@ -127,12 +129,13 @@ int describe_experiment(const InfoFlags& flags) {
              plan.layout.members, plan.families.size(), plan.families.size() == 1 ? "y" : "ies");
   for (const FamilyPlan& family : plan.families) {
     fmt::print(
-        "  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, batched "
-        "path, {}\n",
+        "  {}\n    {} members, {} parameters each, {} slots in {} wave{}, {} a member, {}\n    {} path: "
+        "{}\n",
         family.description, family.members.size(), family.footprint.parameters, family.slots,
         family.waves, family.waves == 1 ? "" : "s",
         human_bytes(static_cast<double>(family.footprint.bytes_per_slot)),
-        family.shared_problem ? "one problem for all" : "a problem each");
+        family.shared_problem ? "one problem for all" : "a problem each", word(family.path),
+        family.path_reason);
   }
   fmt::print("memory      {} of a budget of {}\n",
              human_bytes(static_cast<double>(plan.peak_bytes())),

@@ -232,6 +232,8 @@ int replay(const ReplayFlags& flags) {
 
   const auto executor = kernels::make_executor(flags.device.request());
   Plan plan = make_plan(experiment, executor->device());
+  choose_paths(plan, experiment, *executor,
+               path_of_record(text_attribute(before.layout, "path"), flags.device.path));
   add_attributes(plan.layout, experiment, plan, *executor);
   plan.layout.attributes.emplace_back("replay_of_member", flags.member);
   const fs::path folder = flags.out.empty()

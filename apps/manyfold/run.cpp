@@ -67,6 +67,14 @@ nlohmann::json summary_json(const RunSummary& summary, const fs::path& record) {
   nlohmann::json json{{"record", record.string()},  {"members", members},
                       {"kept", summary.kept},       {"member_steps", summary.member_steps},
                       {"seconds", summary.seconds}, {"interrupted", summary.interrupted}};
+  if (summary.usage.place_steps > 0) {
+    json["utilization"] = {{"total", summary.utilization()},
+                           {"before_drain", summary.utilization_before_drain()},
+                           {"member_steps", summary.usage.member_steps},
+                           {"place_steps", summary.usage.place_steps},
+                           {"drain_member_steps", summary.usage.drain_member_steps},
+                           {"drain_place_steps", summary.usage.drain_place_steps}};
+  }
   if (summary.profile) {
     json["profile"] = {{"load", summary.profile->load},     {"step", summary.profile->step},
                        {"probes", summary.profile->probes}, {"record", summary.profile->record},
@@ -88,6 +96,11 @@ void print_summary(const RunSummary& summary, const fs::path& record) {
              members, summary.member_steps, human_seconds(summary.seconds),
              static_cast<double>(summary.member_steps) / std::max(summary.seconds, 1e-9),
              record.string());
+  if (summary.usage.place_steps > 0) {
+    fmt::print("places    {:.1f} % of their steps taken by members; {:.1f} % but for the drains, when "
+               "no member is left to enter\n",
+               100 * summary.utilization(), 100 * summary.utilization_before_drain());
+  }
   if (!summary.profile) return;
   const Profile& profile = *summary.profile;
   for (const auto& [what, seconds] :
@@ -143,7 +156,7 @@ int run(const RunFlags& flags) {
   const fs::path folder =
       flags.out.empty() ? fs::path("results") / fs::path(flags.file).stem() : fs::path(flags.out);
   if (flags.extend) {
-    Extension extension(folder, experiment, *executor);
+    Extension extension(folder, experiment, *executor, flags.device.path);
     if (!flags.quiet) fmt::print(stderr, "{}\n", extension.text());
     return report(carry_out({.experiment = experiment,
                              .plan = extension.plan(),
@@ -158,6 +171,7 @@ int run(const RunFlags& flags) {
                   folder, flags.json);
   }
   Plan plan = make_plan(experiment, executor->device());
+  choose_paths(plan, experiment, *executor, flags.device.path);
   add_attributes(plan.layout, experiment, plan, *executor);
   SampleLog log = open_log(folder, flags.overwrite, plan.layout);
   std::optional<StateLog> states;
@@ -230,7 +244,7 @@ void add_attributes(RecordLayout& layout, const Experiment& experiment, const Pl
       {"compute_units", std::int64_t{device.compute_units}},
       {"precision", precision},
       {"math_mode", precision},
-      {"path", std::string("batched")},
+      {"path", paths_text(plan)},
       {"slots", slots},
       {"check_every", plan.check_every},
       {"sampling",
@@ -248,9 +262,9 @@ RunSummary carry_out(const Job& job) {
   const DeviceDescription& device = job.executor.device();
   events.info(
       "started",
-      fmt::format("{} members in {} famil{} on {} ({}, {}), batched path", job.plan.layout.members,
+      fmt::format("{} members in {} famil{} on {} ({}, {}), {} path", job.plan.layout.members,
                   job.plan.families.size(), job.plan.families.size() == 1 ? "y" : "ies",
-                  device.kind, device.name, device.instruction_set),
+                  device.kind, device.name, device.instruction_set, paths_text(job.plan)),
       {{"members", job.plan.layout.members}, {"device", device.kind}, {"file", job.file}});
 
   std::signal(SIGINT, request_stop);
@@ -275,6 +289,8 @@ RunSummary carry_out(const Job& job) {
   const std::vector<std::pair<std::string, Attribute>> closing{
       {"wall_time_seconds", summary.seconds},
       {"member_steps", summary.member_steps},
+      {"utilization", summary.utilization()},
+      {"utilization_before_drain", summary.utilization_before_drain()},
       {"interrupted", std::int64_t{summary.interrupted ? 1 : 0}}};
   job.log.append(closing);
   write_record(log_of(job.folder), record_of(job.folder));

@@ -45,6 +45,12 @@ std::size_t available_memory() {
          static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
+/// L2 of a core; 1 MiB where the system does not tell.
+std::size_t l2_bytes() {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) : std::size_t{1} << 20;
+}
+
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::string line;
@@ -119,6 +125,7 @@ class CpuExecutorImpl final : public CpuExecutor {
     device_.name = processor_name();
     device_.instruction_set = instruction_set;
     device_.compute_units = threads_;
+    device_.cache = l2_bytes();
     device_.memory_budget =
         options.memory_budget > 0 ? options.memory_budget : available_memory() / 4 * 3;
   }

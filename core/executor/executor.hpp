@@ -19,7 +19,10 @@ namespace manyfold {
 
 namespace kernels {
 struct KernelTables;
+namespace resident {
+class Capture;
 }
+}  // namespace kernels
 
 struct DeviceDescription {
   std::string kind;               ///< "cpu", "cuda", "emulated"
@@ -29,6 +32,7 @@ struct DeviceDescription {
   int compute_units = 1;          ///< threads in use, or multiprocessors
   std::size_t memory_budget = 0;  ///< bytes that allocations may take in all
   std::size_t shared_memory = 0;  ///< bytes a block may have; 0 on a CPU
+  std::size_t cache = 0;          ///< bytes of the L2 cache of a core; 0 on a GPU
 };
 
 /// Work kept by `Executor::record`. Valid as long as its executor and the memory it names.
@@ -81,6 +85,11 @@ class Executor {
   virtual const DeviceDescription& device() const = 0;
   virtual const kernels::KernelTables& kernels() const = 0;
 
+  /// Who takes the operations that are called now instead of their being carried out
+  /// (kernels/resident/capture.hpp); nullptr: nobody.
+  kernels::resident::Capture* capture() const { return capture_; }
+  void capture_by(kernels::resident::Capture* capture) { capture_ = capture; }
+
   /// Device memory, 256-byte aligned, contents undefined. ResourceError when it does not fit the
   /// budget or the device. Use Buffer (memory.hpp), which releases by itself.
   virtual void* allocate(std::size_t bytes) = 0;
@@ -129,6 +138,9 @@ class Executor {
 
   /// Waits for all work; DeviceError if any of it failed.
   virtual void synchronize() = 0;
+
+ private:
+  kernels::resident::Capture* capture_ = nullptr;
 };
 
 }  // namespace manyfold

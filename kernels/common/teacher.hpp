@@ -1,5 +1,6 @@
 // Formulas of the teacher and its student (contract: kernels/teacher.hpp) that both backends share,
-// from operations that IEEE 754 rounds exactly.
+// from operations that IEEE 754 rounds exactly. The lanes of
+// resident stepping (cpu/loops/teacher.hpp) follow them operation by operation.
 #pragma once
 
 #include <cstdint>
@@ -13,26 +14,28 @@ namespace manyfold::kernels {
 
 constexpr double pi = 3.14159265358979323846;
 
+// Of acute_angle.
+constexpr double acute_tan_eighth = 0.41421356237309503;
+constexpr double acute_coefficients[12] = {
+    0.015113751209243478,  -0.033387810778772384, 0.04499500136790281,  -0.05217312427531867,
+    0.0587683398166983,    -0.06666205257609008,  0.07692281099775194,  -0.09090908059023865,
+    0.111111110853219,     -0.14285714285329704,  0.19999999999997015,  -0.33333333333333326};
+
 /// The angle of (cosine, sine) for sine, cosine >= 0, not both 0: in [0, pi/2], within 2 ulp.
 ///
 /// One division brings it to x = tan(angle - base), |x| <= tan(pi/8), base one of 0, pi/4, pi/2.
 /// There atan(x) = x + x z q(z), z = x^2; 1 + z q(z) interpolates atan(x) / x at the Chebyshev points
 /// of 0 <= z <= tan^2(pi/8), with a relative error below 5e-20.
 MF_FN double acute_angle(double sine, double cosine) {
-  constexpr double tan_eighth = 0.41421356237309503;
-  constexpr double coefficients[12] = {
-      0.015113751209243478,  -0.033387810778772384, 0.04499500136790281,  -0.05217312427531867,
-      0.0587683398166983,    -0.06666205257609008,  0.07692281099775194,  -0.09090908059023865,
-      0.111111110853219,     -0.14285714285329704,  0.19999999999997015,  -0.33333333333333326};
-  const bool small = sine <= exact::times(cosine, tan_eighth);
-  const bool large = cosine <= exact::times(sine, tan_eighth);
+  const bool small = sine <= exact::times(cosine, acute_tan_eighth);
+  const bool large = cosine <= exact::times(sine, acute_tan_eighth);
   const double base = small ? 0 : large ? 0.5 * pi : 0.25 * pi;
   const double above = small ? sine : large ? -cosine : sine - cosine;
   const double below = small ? cosine : large ? sine : sine + cosine;
   const double x = above / below;
   const double z = exact::times(x, x);
-  double q = coefficients[0];
-  for (int i = 1; i < 12; ++i) q = exact::times_plus(q, z, coefficients[i]);
+  double q = acute_coefficients[0];
+  for (int i = 1; i < 12; ++i) q = exact::times_plus(q, z, acute_coefficients[i]);
   return base + (x + exact::times(exact::times(x, z), q));
 }
 
@@ -46,20 +49,22 @@ struct TeacherAngle {
   double rest;  ///< pi - phi, as exact where it is small as phi is
 };
 
-/// The sine comes from what v has beside w*, so that small angles lose nothing.
+/// The sine comes from what v has beside w*, so that small angles lose nothing. Elements stand v_step
+/// and w_step apart.
 template <class T>
-MF_FN TeacherAngle teacher_angle(const T* v, const T* w, std::int64_t count) {
+MF_FN TeacherAngle teacher_angle(const T* v, std::int64_t v_step, const T* w, std::int64_t w_step,
+                                 std::int64_t count) {
   TeacherAngle angle;
   angle.norm2 = 0;
   angle.along = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double x = v[i];
+    const double x = v[i * v_step];
     angle.norm2 += exact::times(x, x);
-    angle.along += exact::times(x, w[i]);
+    angle.along += exact::times(x, w[i * w_step]);
   }
   double beside2 = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double beside = v[i] - exact::times(angle.along, w[i]);
+    const double beside = v[i * v_step] - exact::times(angle.along, w[i * w_step]);
     beside2 += exact::times(beside, beside);
   }
   const double norm = sqrt(angle.norm2);
@@ -72,6 +77,27 @@ MF_FN TeacherAngle teacher_angle(const T* v, const T* w, std::int64_t count) {
   angle.phi = ahead ? acute : obtuse;
   angle.rest = ahead ? obtuse : acute;
   return angle;
+}
+
+/// 1.a and a.a*, each in four chains, so that an addition need not wait for the one before: element i
+/// joins chain i mod 4, and the chains are added in pairs.
+struct TeacherSums {
+  double sum, product;
+};
+template <class T>
+MF_FN TeacherSums teacher_sums(const T* a, const T* a_star, std::int64_t count) {
+  double sum[4] = {0, 0, 0, 0};
+  double product[4] = {0, 0, 0, 0};
+  for (std::int64_t i = 0; i < count; i += 4) {
+    for (int c = 0; c < 4; ++c) {
+      if (i + c >= count) continue;
+      const double x = a[i + c];
+      sum[c] += x;
+      product[c] += exact::times(x, a_star[i + c]);
+    }
+  }
+  return {(sum[0] + sum[1]) + (sum[2] + sum[3]),
+          (product[0] + product[1]) + (product[2] + product[3])};
 }
 
 /// g(phi).

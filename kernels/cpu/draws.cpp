@@ -3,61 +3,17 @@
 
 #include <cstdint>
 
-#include "kernels/common/draws.hpp"
-#include "kernels/common/updates.hpp"
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/operations.hpp"
+#include "kernels/cpu/perturb.hpp"
 
 namespace manyfold::kernels::cpu {
-namespace {
-
-/// Squared norm of the normal draws first, first + 1, ..., added in the order of a GPU's block of
-/// 128 threads: thread i takes draws i, i + 128, ...; lanes of 32 are joined by halves, then warps
-/// in order (cuda/reduce.cuh).
-double normal_norm2(std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
-                    std::int64_t count) {
-  constexpr int threads = 128;
-  constexpr int warp = 32;
-  double part[threads] = {};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double z = normal_double(seed, stream, first + static_cast<std::uint64_t>(i));
-    part[i % threads] = fused(z, z, part[i % threads]);
-  }
-  double sum = 0;
-  for (int w = 0; w < threads; w += warp) {
-    for (int half = warp / 2; half > 0; half /= 2) {
-      for (int lane = 0; lane < half; ++lane) part[w + lane] += part[w + lane + half];
-    }
-    sum += part[w];
-  }
-  return sum;
-}
-
-}  // namespace
 
 template <class T>
 void perturb(Executor& executor, const PerturbArgs<T>& args) {
   cpu(executor).for_slots(args.control.slots, [args](SlotRange range) {
     for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
-      const std::int64_t step = args.control.step[slot];
-      if (args.control.active[slot] == 0 ||
-          !perturbation_is_due(args.control.grad_norm2[slot], args.grad_threshold[slot], step,
-                               args.last_noise[slot], args.min_steps[slot])) {
-        continue;
-      }
-      args.last_noise[slot] = step;
-      const std::int64_t count = args.params.count;
-      const std::uint64_t seed = args.seeds[slot];
-      const auto at = static_cast<std::uint64_t>(step);
-      const std::uint64_t first = at * static_cast<std::uint64_t>(count);
-      const double scale =
-          perturbation_scale(args.radius[slot], uniform_double(seed, args.radius_stream, at), count,
-                             normal_norm2(seed, args.stream, first, count));
-      T* params = args.params.slot(slot);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const double z = normal_double(seed, args.stream, first + static_cast<std::uint64_t>(i));
-        params[i] += static_cast<T>(exact::times(scale, z));
-      }
+      perturb_slot(args, slot, args.params.slot(slot), 1);
     }
   });
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.hpp"
+#include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/operations.hpp"
 
@@ -13,28 +14,29 @@ namespace {
 
 struct Choice {
   const Loops* loops;
+  const LaneLoops* lane_loops;
   bool available;
 };
 
-const Loops& choose() {
+const Choice& choose() {
 #if defined(__x86_64__)
-  const Choice choices[] = {
-      {&avx512::loops, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+  static const Choice choices[] = {
+      {&avx512::loops, &avx512::lane_loops, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vl") &&
                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma")},
-      {&avx2::loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
-      {&portable::loops, true},
+      {&avx2::loops, &avx2::lane_loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+      {&portable::loops, &portable::lane_loops, true},
   };
 #else
-  const Choice choices[] = {{&portable::loops, true}};
+  static const Choice choices[] = {{&portable::loops, &portable::lane_loops, true}};
 #endif
   const char* wanted = std::getenv("MANYFOLD_ISA");
   std::string known;
   for (const Choice& choice : choices) {
     if (wanted == nullptr || *wanted == '\0') {
-      if (choice.available) return *choice.loops;
+      if (choice.available) return choice;
     } else if (std::string_view(wanted) == choice.loops->name) {
-      if (choice.available) return *choice.loops;
+      if (choice.available) return choice;
       throw InputError("MANYFOLD_ISA=" + std::string(wanted) + ": this processor lacks it");
     }
     known += known.empty() ? choice.loops->name : std::string(", ") + choice.loops->name;
@@ -46,10 +48,17 @@ const Loops& choose() {
 
 }  // namespace
 
-const Loops& chosen_loops() {
-  static const Loops& chosen = choose();
-  return chosen;
+namespace {
+
+const Choice& chosen() {
+  static const Choice& choice = choose();
+  return choice;
 }
+
+}  // namespace
+
+const Loops& chosen_loops() { return *chosen().loops; }
+const LaneLoops& chosen_lane_loops() { return *chosen().lane_loops; }
 
 std::string_view instruction_set() { return chosen_loops().name; }
 

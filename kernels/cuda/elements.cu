@@ -7,6 +7,7 @@
 #include "kernels/elements/random_fill.hpp"
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/references.hpp"
+#include "kernels/elements/scalar_orbits.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/spectrum.hpp"
@@ -51,6 +52,9 @@ template void add_scaled(Executor&, const AddScaledArgs<float>&);
 template void add_scaled(Executor&, const AddScaledArgs<double>&);
 void adam_step(Executor& executor, const AdamStepArgs& args) {
   elements::adam_step(ForEach(executor), args);
+}
+void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
+  elements::scalar_orbits(ForEach(executor), args);
 }
 void draw_terms(Executor& executor, const DrawTermsArgs& args) {
   elements::draw_terms(ForEach(executor), args);

@@ -23,6 +23,15 @@ MF_FN T term_weight(const DrawnResidualArgs<T>& args, std::int64_t slot) {
   return static_cast<T>(args.drawn != nullptr ? weight / static_cast<double>(args.batch) : weight);
 }
 
+/// Noise on the label of term j; there is some.
+template <class T>
+MF_FN T label_noise_of(const DrawnResidualArgs<T>& args, std::int64_t slot, std::int64_t j) {
+  const auto draw =
+      static_cast<std::uint64_t>(args.step[slot]) * static_cast<std::uint64_t>(args.count[slot]) +
+      static_cast<std::uint64_t>(j);
+  return static_cast<T>(args.noise[slot] * normal_double(args.seeds[slot], args.stream, draw));
+}
+
 /// Adds term j, whose entry is `entry`.
 template <class T>
 MF_FN void add_term(const DrawnResidualArgs<T>& args, std::int64_t slot, T weight, std::int64_t j,
@@ -31,13 +40,7 @@ MF_FN void add_term(const DrawnResidualArgs<T>& args, std::int64_t slot, T weigh
   const std::int64_t col = entry % args.w.cols;
   T difference = args.w.slot(slot)[row * args.w.row_stride + col] -
                  args.target.slot(slot)[row * args.target.row_stride + col];
-  if (args.noise != nullptr) {
-    const auto draw =
-        static_cast<std::uint64_t>(args.step[slot]) * static_cast<std::uint64_t>(args.count[slot]) +
-        static_cast<std::uint64_t>(j);
-    difference -=
-        static_cast<T>(args.noise[slot] * normal_double(args.seeds[slot], args.stream, draw));
-  }
+  if (args.noise != nullptr) difference -= label_noise_of(args, slot, j);
   T& sum = args.residual.slot(slot)[row * args.residual.row_stride + col];
   sum = fused(weight, difference, sum);
 }

@@ -14,24 +14,39 @@
 
 namespace manyfold::kernels::elements {
 
+/// One slot's student and teacher: elements of v and a stand `step` apart, those of w* and a* as
+/// their own steps say.
 template <class T>
-MF_FN TeacherAngle angle_of(const Students<T>& student, const Teachers<T>& teacher,
-                            std::int64_t slot) {
-  return teacher_angle(student.v.slot(slot), teacher.w.slot(slot), student.v.count);
+struct TeacherPlace {
+  const T* v;
+  const T* a;
+  std::int64_t step;
+  const T* w;
+  std::int64_t w_step;
+  const T* a_star;
+  std::int64_t a_star_step;
+};
+template <class T>
+MF_FN TeacherPlace<T> place_of(const Students<T>& student, const Teachers<T>& teacher,
+                               std::int64_t slot) {
+  return {student.v.slot(slot), student.a.slot(slot), 1, teacher.w.slot(slot), 1,
+          teacher.a.slot(slot), 1};
+}
+
+template <class T>
+MF_FN TeacherAngle angle_of(const TeacherPlace<T>& at, std::int64_t count) {
+  return teacher_angle(at.v, at.step, at.w, at.w_step, count);
 }
 
 template <class T>
 MF_FN void teacher_gradient_of(const TeacherGradientArgs<T>& args, std::int64_t slot) {
   const T* a = args.student.a.slot(slot);
   const T* a_star = args.teacher.a.slot(slot);
-  double sum = 0;
-  double product = 0;
-  for (std::int64_t i = 0; i < args.student.a.count; ++i) {
-    sum += a[i];
-    product += exact::times(a[i], a_star[i]);
-  }
-  sum -= args.teacher.sum[slot];
-  const TeacherAngle angle = angle_of(args.student, args.teacher, slot);
+  const TeacherSums sums = teacher_sums(a, a_star, args.student.a.count);
+  const double sum = sums.sum - args.teacher.sum[slot];
+  const double product = sums.product;
+  const TeacherAngle angle =
+      angle_of(place_of(args.student, args.teacher, slot), args.student.v.count);
   const TeacherCoefficients c = teacher_coefficients(angle, sum, product);
   const T* v = args.student.v.slot(slot);
   const T* w = args.teacher.w.slot(slot);
@@ -60,14 +75,14 @@ void teacher_gradient(const Launcher& for_each, const TeacherGradientArgs<T>& ar
 }
 
 template <class T>
-MF_FN double teacher_distance_of(const TeacherDistanceArgs<T>& args, std::int64_t slot) {
-  if (args.what == TeacherDistance::angle) return angle_of(args.student, args.teacher, slot).phi;
-  const T* a = args.student.a.slot(slot);
-  const T* a_star = args.teacher.a.slot(slot);
+MF_FN double teacher_distance_of(const TeacherDistanceArgs<T>& args, const TeacherPlace<T>& at,
+                                 std::int64_t slot) {
+  if (args.what == TeacherDistance::angle) return angle_of(at, args.student.v.count).phi;
   double sum = 0;
   for (std::int64_t i = 0; i < args.student.a.count; ++i) {
-    const double e = static_cast<double>(a[i]) - a_star[i];
-    sum += args.what == TeacherDistance::a ? exact::times(e, e) : static_cast<double>(a[i]);
+    const double a = at.a[i * at.step];
+    const double e = a - at.a_star[i * at.a_star_step];
+    sum += args.what == TeacherDistance::a ? exact::times(e, e) : a;
   }
   return args.what == TeacherDistance::a ? sqrt(sum) : fabs(sum - args.teacher.sum[slot]);
 }
@@ -76,34 +91,33 @@ template <class T, class Launcher>
 void teacher_distance(const Launcher& for_each, const TeacherDistanceArgs<T>& args) {
   for_each("teacher_distance", args.student.a.slots, 1,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
-             args.out[slot * args.out_stride] = teacher_distance_of(args, slot);
+             args.out[slot * args.out_stride] =
+                 teacher_distance_of(args, place_of(args.student, args.teacher, slot), slot);
            });
 }
 
 /// max_i |a_i - (level - slope a*_i)| < tolerance.
 template <class T>
-MF_FN bool all_near(const T* a, const T* a_star, std::int64_t count, double level, double slope,
+MF_FN bool all_near(const TeacherPlace<T>& at, std::int64_t count, double level, double slope,
                     double tolerance) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const double end = level - exact::times(slope, a_star[i]);
-    if (!(fabs(a[i] - end) < tolerance)) return false;
+    const double end = level - exact::times(slope, at.a_star[i * at.a_star_step]);
+    if (!(fabs(at.a[i * at.step] - end) < tolerance)) return false;
   }
   return true;
 }
 
 template <class T>
-MF_FN void teacher_check_of(const TeacherCheckArgs<T>& args, std::int64_t slot) {
+MF_FN void teacher_check_of(const TeacherCheckArgs<T>& args, const TeacherPlace<T>& at,
+                            std::int64_t slot) {
   if (args.control.active[slot] == 0) return;
-  const TeacherAngle angle = angle_of(args.student, args.teacher, slot);
-  const T* a = args.student.a.slot(slot);
-  const T* a_star = args.teacher.a.slot(slot);
+  const TeacherAngle angle = angle_of(at, args.student.v.count);
   const std::int64_t count = args.student.a.count;
-  if (angle.phi < args.global_angle[slot] &&
-      all_near(a, a_star, count, 0, -1, args.global_a[slot])) {
+  if (angle.phi < args.global_angle[slot] && all_near(at, count, 0, -1, args.global_a[slot])) {
     end_member(args.control, slot, StopReason::global_minimum);
   } else if (angle.rest < args.spurious_angle[slot] &&
-             all_near(a, a_star, count, spurious_level(args.teacher.sum[slot], count),
-                      spurious_slope, args.spurious_a[slot])) {
+             all_near(at, count, spurious_level(args.teacher.sum[slot], count), spurious_slope,
+                      args.spurious_a[slot])) {
     end_member(args.control, slot, StopReason::spurious);
   }
 }
@@ -111,7 +125,9 @@ MF_FN void teacher_check_of(const TeacherCheckArgs<T>& args, std::int64_t slot) 
 template <class T, class Launcher>
 void teacher_check(const Launcher& for_each, const TeacherCheckArgs<T>& args) {
   for_each("teacher_check", args.student.a.slots, 1,
-           [=] MF_KERNEL(std::int64_t slot, std::int64_t) { teacher_check_of(args, slot); });
+           [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
+             teacher_check_of(args, place_of(args.student, args.teacher, slot), slot);
+           });
 }
 
 }  // namespace manyfold::kernels::elements

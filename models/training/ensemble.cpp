@@ -10,6 +10,8 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/resident/choice.hpp"
+#include "kernels/resident/compile.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/watch.hpp"
@@ -106,6 +108,59 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
   watch_state_ = Buffer<double>(executor, slots_ * watch_width_);
   watch_scratch_ = Buffer<double>(executor, slots_ * scratch_width_);
   record_programs(probes, check_every);
+  if (family.path == Path::resident) compile_resident();
+}
+
+void Ensemble::evaluate(bool checked) {
+  const kernels::StepControl control = control_.control();
+  if (checked) {
+    model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
+  } else if (optimizer_needs_gradient_) {
+    model_->evaluate(control, {.train_loss = false, .grad_norm2 = optimizer_needs_norm_});
+  }
+}
+
+void Ensemble::inspect() {
+  const kernels::StepControl control = control_.control();
+  kernels::check_stop(executor_, control);
+  model_->check(control);
+  observe_watches();
+}
+
+void Ensemble::move() {
+  const kernels::StepControl control = control_.control();
+  optimizer_->step(control);
+  kernels::advance(executor_, control);
+}
+
+void Ensemble::compile_resident() {
+  namespace resident = kernels::resident;
+  std::vector<resident::Persistent> persistent;
+  for (const StateArray& array : state()) persistent.push_back({array.data, array.bytes});
+  resident::Compiled compiled = resident::compile(executor_, {.bodies = {[&] { evaluate(true); },
+                                                                         [&] { inspect(); },
+                                                                         [&] { evaluate(false); },
+                                                                         [&] { move(); }},
+                                                              .control = control_.control(),
+                                                              .check_every = check_every_,
+                                                              .persistent = persistent});
+  why_not_resident_ = compiled.program == nullptr
+                          ? compiled.why_not
+                          : resident::why_not_resident(executor_.device(), *compiled.program);
+  if (!why_not_resident_.empty()) return;
+  if (usage_.size() == 0) {
+    usage_ = Buffer<kernels::ResidentUsage>(executor_, 1);
+    usage_.clear();
+  }
+  resident_ = std::move(compiled.program);
+}
+
+std::size_t Ensemble::resident_bytes() const {
+  return resident_ == nullptr ? 0 : usage_.bytes() + resident_->device_memory.bytes();
+}
+
+kernels::ResidentUsage Ensemble::usage() const {
+  return resident_ == nullptr ? kernels::ResidentUsage{} : usage_.download().front();
 }
 
 void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every) {
@@ -113,21 +168,13 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
   const ActiveSlots active{control.active, slots_};
   const ActiveSlots all{nullptr, slots_};
 
-  auto move = [&] {
-    optimizer_->step(control);
-    kernels::advance(executor_, control);
-  };
-  auto plain = [&] {
-    if (optimizer_needs_gradient_) {
-      model_->evaluate(control, {.train_loss = false, .grad_norm2 = optimizer_needs_norm_});
-    }
+  const auto plain = [&] {
+    evaluate(false);
     move();
   };
-  auto checked = [&] {
-    model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
-    kernels::check_stop(executor_, control);
-    model_->check(control);
-    observe_watches();
+  const auto checked = [&] {
+    evaluate(true);
+    inspect();
     move();
   };
   plain_step_ = executor_.record(active, touched_bytes_, plain);
@@ -210,6 +257,8 @@ void Ensemble::load(std::span<const Settings> members, const std::vector<bool>& 
   model_->load(members);
   optimizer_->load(members);
   control_.load(members, waiting);
+  // What is sparse is known only now.
+  if (resident_ != nullptr) compile_resident();
   if (watch_width_ > 0) {
     constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
     watch_state_.upload(
@@ -295,6 +344,12 @@ std::vector<SlotState> Ensemble::save(std::int64_t first, std::int64_t count) {
 }
 
 void Ensemble::advance(std::int64_t from, std::int64_t to) {
+  if (resident_ != nullptr) {
+    kernels::advance_resident(
+        executor_,
+        {.program = resident_.get(), .count = slots_, .until = to, .usage = usage_.data()});
+    return;
+  }
   std::vector<Burst> bursts;
   std::int64_t t = from;
   while (t < to) {

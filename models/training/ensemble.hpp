@@ -1,6 +1,6 @@
 // A family living on a device in S slots: model, optimizer, stepping state and the recorded
-// programs that step and observe it. All slots are at one step; members that ended, or wait for
-// theirs, are frozen.
+// programs that step and observe it, batched or resident. All slots are at one step between two
+// calls; members that ended, or wait for theirs, are frozen.
 #pragma once
 
 #include <array>
@@ -14,6 +14,8 @@
 #include "core/config/settings.hpp"
 #include "core/executor/executor.hpp"
 #include "core/executor/memory.hpp"
+#include "kernels/resident.hpp"
+#include "kernels/resident/program.hpp"
 #include "models/training/control_block.hpp"
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
@@ -83,6 +85,15 @@ class Ensemble {
   /// All parameters of one slot's member, from W_1 on. Waits for the device.
   std::vector<double> parameters(std::int64_t slot);
 
+  /// What resident stepping carries out; nullptr where the family is stepped batched.
+  const kernels::resident::Program* resident() const { return resident_.get(); }
+  /// Why there is none, where one was asked for.
+  const std::string& why_not_resident() const { return why_not_resident_; }
+  /// Device memory that resident stepping takes beside the slots'.
+  std::size_t resident_bytes() const;
+  /// Of the resident steps so far. Waits for the device.
+  kernels::ResidentUsage usage() const;
+
   /// Bytes a slot needs beside the model: optimizer, stepping state, sample buffers.
   static std::size_t bytes_per_slot(const Settings& example, const ProbePlan& probes,
                                     std::int64_t parameters);
@@ -103,6 +114,11 @@ class Ensemble {
   void observe(const ProbeRequest& probe, double* out, std::int64_t stride);
   void observe_watches();
   void record_programs(const ProbePlan& probes, std::int64_t check_every);
+  void compile_resident();
+  // The parts of a step, as both paths carry them out.
+  void evaluate(bool checked);
+  void inspect();
+  void move();
 
   Executor& executor_;
   const ProbePlan& probes_;
@@ -132,6 +148,10 @@ class Ensemble {
   std::unique_ptr<Program> plain_step_;
   std::unique_ptr<Program> checked_step_;
   std::unique_ptr<Program> block_;  ///< a checked step and check_every - 1 plain ones
+
+  std::unique_ptr<kernels::resident::Program> resident_;
+  std::string why_not_resident_;
+  Buffer<kernels::ResidentUsage> usage_;
 };
 
 }  // namespace manyfold

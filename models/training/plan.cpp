@@ -219,16 +219,7 @@ class Planner {
     }
     family.state_bytes = Ensemble::state_bytes(example, plan_.probes, family.footprint);
     check_problems(family);
-    const std::size_t fits = (budget - shared) / one;
-    // Waves of equal size: the last is not a small remainder that leaves the device idle.
-    for (const std::size_t members : {family.starters, family.members.size() - family.starters}) {
-      if (members == 0) continue;
-      const std::size_t waves = (members + fits - 1) / fits;
-      family.slots =
-          std::max(family.slots, static_cast<std::int64_t>((members + waves - 1) / waves));
-    }
-    family.waves =
-        static_cast<std::int64_t>(family.waves_of(false).size() + family.waves_of(true).size());
+    (void)family.fit(budget);
     for (const ProbeRequest& probe : plan_.probes.probes) {
       if (probe.kind.extents.empty()) continue;
       const std::vector<std::int64_t> extents = kind.extents(example, probe.kind);
@@ -422,6 +413,22 @@ double Plan::flops() const {
     flops += family.footprint.flops_per_step * static_cast<double>(family.member_steps);
   }
   return flops;
+}
+
+bool FamilyPlan::fit(std::size_t budget) {
+  const std::size_t one = footprint.bytes_per_slot;
+  const std::size_t shared = footprint.shared_bytes;
+  if (shared > budget || one > budget - shared) return false;
+  const std::size_t fits = (budget - shared) / one;
+  slots = 0;
+  // Waves of equal size: the last is not a small remainder that leaves the device idle.
+  for (const std::size_t count : {starters, members.size() - starters}) {
+    if (count == 0) continue;
+    const std::size_t cut = (count + fits - 1) / fits;
+    slots = std::max(slots, static_cast<std::int64_t>((count + cut - 1) / cut));
+  }
+  waves = static_cast<std::int64_t>(waves_of(false).size() + waves_of(true).size());
+  return true;
 }
 
 std::vector<FamilyPlan::Wave> FamilyPlan::waves_of(bool offshoots) const {

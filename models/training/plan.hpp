@@ -19,6 +19,11 @@
 
 namespace manyfold {
 
+/// How members are stepped: `batched`, all slots together, operation after operation; `resident`,
+/// each carried through many steps without leaving the chip (kernels/resident.hpp).
+enum class Path { batched, resident };
+const char* word(Path path);
+
 /// Members of one shape, which share kernels and a memory layout.
 struct FamilyPlan {
   std::string description;            ///< "deep_linear 20x20 . 20x20 full, gd, f64"
@@ -29,6 +34,8 @@ struct FamilyPlan {
   std::vector<std::int64_t> members;
   std::size_t starters = 0;
   bool shared_problem = true;     ///< one target and mask for all
+  Path path = Path::batched;      ///< until choose_paths says otherwise
+  std::string path_reason{};      ///< a phrase
   Footprint footprint;            ///< model, optimizer, control and sample buffers together
   std::int64_t slots = 0;         ///< members on the device at once
   std::int64_t waves = 0;         ///< of starters and of offshoots, which come after them
@@ -41,6 +48,9 @@ struct FamilyPlan {
   std::size_t bytes() const {
     return footprint.shared_bytes + footprint.bytes_per_slot * static_cast<std::size_t>(slots);
   }
+
+  /// Sets slots and waves to what `budget` bytes hold; false: not one member, and nothing changed.
+  bool fit(std::size_t budget);
 
   /// A wave of starters, or of offshoots: which of `members`.
   struct Wave {
@@ -84,5 +94,18 @@ struct Plan {
 /// does not fit the device's memory budget, or what offshoots wait for this machine's memory.
 Plan make_plan(const Experiment& experiment, const DeviceDescription& device,
                const Continuation* continuation = nullptr);
+
+/// Decides on the path of each family: resident where every operation of its step has a resident
+/// form and a member fits the chip, which shape, precision, optimizer and device say, never the
+/// number of members. `wanted` "resident" or "batched" forces one for all; InputError names the
+/// family and the reason where resident cannot be had, and an unknown word.
+void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
+                  const std::string& wanted = "auto");
+/// What to ask for where an earlier record's `path` attribute is to be followed: `wanted`, or, where
+/// that is "auto" and all of the record took one path, that one.
+std::string path_of_record(const std::string& recorded, const std::string& wanted);
+/// The paths of a plan's families, in their order, as a record has them: "resident", or
+/// "resident, batched" where they differ.
+std::string paths_text(const Plan& plan);
 
 }  // namespace manyfold

@@ -152,7 +152,7 @@ class Run {
     Ensemble ensemble(context_.executor, example, family, plan_.probes, plan_.check_every);
     std::int64_t number = 0;
     for (const FamilyPlan::Wave& planned : waves) {
-      if (stopping()) return;
+      if (stopping()) break;
       const std::span all = std::span(family.members).subspan(planned.first, planned.count);
       const std::vector<std::int64_t> members =
           offshoots ? with_parents(all) : std::vector(all.begin(), all.end());
@@ -169,6 +169,11 @@ class Run {
                             {"offshoots", offshoots}});
       if (!members.empty()) run_wave(ensemble, family, members, offshoots);
     }
+    const kernels::ResidentUsage used = ensemble.usage();
+    summary_.usage.member_steps += used.member_steps;
+    summary_.usage.place_steps += used.place_steps;
+    summary_.usage.drain_member_steps += used.drain_member_steps;
+    summary_.usage.drain_place_steps += used.drain_place_steps;
   }
 
   /// Offshoots whose parents got to the branch; the others stay pending.

@@ -14,12 +14,13 @@
 #include "core/progress/progress.hpp"
 #include "core/record/sample_log.hpp"
 #include "core/sweep/experiment.hpp"
+#include "kernels/resident.hpp"
 #include "models/training/plan.hpp"
 
 namespace manyfold {
 
 /// Changes when a change of the program changes trajectories.
-inline constexpr std::int64_t trajectory_version = 1;
+inline constexpr std::int64_t trajectory_version = 2;
 
 /// Where the time of a run went, in seconds. Stepping and probes are the device's; recording is the
 /// host's and runs beside them on a GPU; idle is what the device did not do.
@@ -38,7 +39,20 @@ struct RunSummary {
   std::int64_t member_steps = 0;
   double seconds = 0;
   bool interrupted = false;
+  /// Of families that were stepped resident.
+  kernels::ResidentUsage usage{};
   std::optional<Profile> profile;  ///< where it was asked for
+
+  /// Steps of members over steps that places on the chip had time for; NaN where nothing was stepped
+  /// resident.
+  double utilization() const {
+    return static_cast<double>(usage.member_steps) / static_cast<double>(usage.place_steps);
+  }
+  /// The same while there were members left to enter.
+  double utilization_before_drain() const {
+    return static_cast<double>(usage.member_steps - usage.drain_member_steps) /
+           static_cast<double>(usage.place_steps - usage.drain_place_steps);
+  }
 };
 
 struct RunContext {

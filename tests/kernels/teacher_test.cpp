@@ -277,7 +277,7 @@ TEST_P(TeacherKernels, CheckEndsMembersAtTheTwoPointsAndNowhereElse) {
   // (1 1^T + (pi - 1) I) s = (1 1^T - I) a*, solved here by its sum: (k + pi - 1) 1.s = (k - 1) 1.a*.
   const Wide sum = Pair::total(teacher.a_star);
   const Wide sum_s = 4 * sum / (5 + wide_pi - 1);
-  StepState state = StepState::fresh(cases.size());
+  std::vector<std::int32_t> active;
   std::vector<double> tolerance_a;
   std::vector<double> tolerance_angle;
   for (std::int64_t slot = 0; slot < slots; ++slot) {
@@ -290,22 +290,28 @@ TEST_P(TeacherKernels, CheckEndsMembersAtTheTwoPointsAndNowhereElse) {
       const Wide end = one.spurious ? (sum - star - sum_s) / (wide_pi - 1) : star;
       batch.student[batch.at(slot, 2 + i)] = static_cast<double>(end) + (i == 3 ? one.off_a : 0);
     }
-    state.active[static_cast<std::size_t>(slot)] = one.active ? 1 : 0;
+    active.push_back(one.active ? 1 : 0);
     tolerance_a.push_back(one.tolerance_a);
     tolerance_angle.push_back(one.tolerance_angle);
   }
   batch.upload(executor());
-  const StepStateOnDevice on_device(executor(), state);
+  const auto on_active = to_device(executor(), active);
+  const auto on_reason = to_device(executor(), std::vector<std::int32_t>(cases.size(), 0));
+  StepControl control;
+  control.slots = slots;
+  control.active = on_active.data();
+  control.reason = on_reason.data();
   const auto on_a = to_device(executor(), tolerance_a);
   const auto on_angle = to_device(executor(), tolerance_angle);
-  teacher_check(executor(), TeacherCheckArgs<double>{on_device.control(), batch.students(),
+  teacher_check(executor(), TeacherCheckArgs<double>{control, batch.students(),
                                                      batch.teachers(), on_a.data(),
                                                      on_angle.data(), on_a.data(),
                                                      on_angle.data()});
-  const StepState after = on_device.download();
+  const auto reason = on_reason.download();
+  const auto active_after = on_active.download();
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    EXPECT_EQ(after.reason[i], static_cast<std::int32_t>(cases[i].reason)) << cases[i].what;
-    EXPECT_EQ(after.active[i], cases[i].active && cases[i].reason == StopReason::none ? 1 : 0)
+    EXPECT_EQ(reason[i], static_cast<std::int32_t>(cases[i].reason)) << cases[i].what;
+    EXPECT_EQ(active_after[i], cases[i].active && cases[i].reason == StopReason::none ? 1 : 0)
         << cases[i].what;
   }
 }
@@ -327,8 +333,9 @@ TEST_P(TeacherKernels, RejectShapesThatDoNotFit) {
   args = batch.args(nullptr);
   args.teacher.sum = nullptr;
   EXPECT_THROW(teacher_gradient(executor(), args), std::invalid_argument) << "no sum";
-  const StepStateOnDevice two(executor(), StepState::fresh(2));
-  EXPECT_THROW(teacher_check(executor(), TeacherCheckArgs<double>{two.control(), batch.students(),
+  StepControl two;
+  two.slots = 2;
+  EXPECT_THROW(teacher_check(executor(), TeacherCheckArgs<double>{two, batch.students(),
                                                                   batch.teachers()}),
                std::invalid_argument)
       << "control of 2 slots";

@@ -72,11 +72,13 @@ struct Results {
 };
 
 inline Results run(const std::string& toml, Executor& executor,
-                   const std::vector<std::string>& overrides = {}, bool stop_at_once = false) {
+                   const std::vector<std::string>& overrides = {}, bool stop_at_once = false,
+                   const std::string& path = "batched") {
   const test::ScratchFolder folder;
   Results results;
   const Experiment experiment = Experiment::parse(toml, "test.toml", overrides, experiment_spec());
   results.plan = make_plan(experiment, executor.device());
+  choose_paths(results.plan, experiment, executor, path);
   const auto file = folder.path() / "samples.log";
   {
     SampleLog log = SampleLog::create(file, results.plan.layout);

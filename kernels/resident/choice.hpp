@@ -1,0 +1,21 @@
+// Whether a program's arena fits the fast memory of a device.
+#pragma once
+
+#include <string>
+
+#include "core/executor/executor.hpp"
+#include "kernels/resident/program.hpp"
+
+namespace manyfold::kernels::resident {
+
+/// Bytes that one member's arena may have: a CPU keeps those of all lanes of a thread in three
+/// quarters of a core's L2, a GPU one in the shared memory of a block.
+std::int64_t largest_arena(const DeviceDescription& device, std::int32_t element_bytes);
+
+/// Members side by side in a thread's lanes; 1 on a GPU.
+std::int64_t lanes(const DeviceDescription& device, std::int32_t element_bytes);
+
+/// Empty when the program's members fit; else why they do not, with both sizes.
+std::string why_not_resident(const DeviceDescription& device, const Program& program);
+
+}  // namespace manyfold::kernels::resident

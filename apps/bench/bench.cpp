@@ -8,6 +8,13 @@
 #include "core/version.hpp"
 
 namespace manyfold::apps {
+namespace {
+
+nlohmann::json or_null(const std::optional<double>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+}  // namespace
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -47,6 +54,13 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                       {"peak", row.peak},
                       {"peak_unit", row.peak_unit},
                       {"share_of_peak", row.share_of_peak},
+                      {"path", row.path},
+                      {"executed_share", row.executed_share},
+                      {"bandwidth", or_null(row.bandwidth)},
+                      {"floor", row.floor},
+                      {"share_of_floor", row.share_of_floor},
+                      {"utilization", or_null(row.utilization)},
+                      {"utilization_before_drain", or_null(row.utilization_before_drain)},
                       {"formula", row.formula},
                       {"peers", peers},
                       {"checked", row.checked}});
@@ -57,12 +71,27 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
   const DeviceDescription& device = executor.device();
   fmt::print("{} ({}, {}, {} {})\n", device.kind, device.name, device.instruction_set,
              device.compute_units, device.kind == "cpu" ? "threads" : "multiprocessors");
-  fmt::print("{:<24}{:<10}{:>8}{:>14} {:<16}{:>16}{:>8}  {}\n", "row", "precision", "members",
-             "value", "unit", "measured peak", "share", "checked");
+  fmt::print("{:<24}{:<10}{:>8}{:>14} {:<16}{:>16}{:>8}  {:<12}{:<10}{}\n", "row", "precision",
+             "members", "value", "unit", "measured peak", "share", "of floor", "path", "checked");
   for (const BenchRow& row : rows) {
-    fmt::print("{:<24}{:<10}{:>8}{:>14.4g} {:<16}{:>8.1f} {:<7}{:>7.1f}%  {}\n", row.name,
-               row.precision, row.members, row.value, row.unit, row.peak, row.peak_unit,
-               100 * row.share_of_peak, row.checked ? "yes" : "no");
+    const std::string floor =
+        row.floor.empty() ? "" : fmt::format("{:.1f}% {}", 100 * row.share_of_floor, row.floor);
+    fmt::print("{:<24}{:<10}{:>8}{:>14.4g} {:<16}{:>8.1f} {:<7}{:>7.1f}%  {:<12}{:<10}{}\n",
+               row.name, row.precision, row.members, row.value, row.unit, row.peak, row.peak_unit,
+               100 * row.share_of_peak, floor, row.path, row.checked ? "yes" : "no");
+    if (row.executed_share < 1) {
+      fmt::print("    {:.1f} % of the operations carried out, at {:.1f} % of the peak\n",
+                 100 * row.executed_share, 100 * row.executed_share * row.share_of_peak);
+    }
+    if (row.bandwidth) fmt::print("    L2 bandwidth {:.1f} GB/s\n", *row.bandwidth);
+    if (row.utilization) {
+      fmt::print("    utilization {:.1f} %, {:.1f} % before the drain\n", 100 * *row.utilization,
+                 100 * row.utilization_before_drain.value_or(0));
+    }
+    for (const BenchPeer& peer : row.peers) {
+      fmt::print("    {:<20}{:<14}{:>20.4g} {:<16}{:>8.2f} times as fast\n", peer.name,
+                 peer.version, peer.value, row.unit, peer.ratio);
+    }
   }
   std::string last;
   for (const BenchRow& row : rows) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,10 @@ struct BenchFlags {
   double seconds = 1.0;  ///< of one measurement
   int repeats = 5;       ///< measurements, of which the median is reported
   std::int64_t members = 256;
+  bool members_given = false;  ///< on the command line: a scale has members of its own
+  std::vector<std::string> rows;
+  bool full = false;  ///< scale "full", not "quick"
+  bool peers = false;
 };
 
 struct BenchPeer {
@@ -39,6 +44,14 @@ struct BenchRow {
   std::string peak_unit;
   double share_of_peak = 0;
   std::string formula;  ///< operations per unit of `value`
+  std::string path;     ///< "resident" or "batched", where there is a choice
+  /// Operations carried out over those of the formula: below 1 where a method needs fewer.
+  double executed_share = 1;
+  std::optional<double> bandwidth{};    ///< of the L2 caches, GB/s, where it may bind
+  double share_of_floor = 0;            ///< of the slower of the floors; 0: none was measured
+  std::string floor;                    ///< which one that is: "FMA" or "L2"
+  std::optional<double> utilization{};  ///< RunSummary::utilization()
+  std::optional<double> utilization_before_drain{};
   std::vector<BenchPeer> peers;
   bool checked = false;  ///< the result was compared before anything was timed
 };
@@ -49,5 +62,10 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
 
 /// Rows of `manyfold bench factorization`.
 std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& flags);
+/// Rows of `manyfold bench resident`: those named in flags.rows, or all. Throws InputError for a
+/// name that is none, and where peers are asked for that are not there.
+std::vector<BenchRow> bench_resident(Executor& executor, const BenchFlags& flags);
+/// "scalar-map: ...; table: ...", for the help.
+std::string resident_rows_text();
 
 }  // namespace manyfold::apps

@@ -5,14 +5,12 @@
 // Operations of a step of one member, by the formula of models/factorization (Shape):
 //   2 products forward and 4 backward of 2 n^3, and 3 n^2 for residual and loss.
 // The update (2 operations a parameter) is not counted.
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include <fmt/format.h>
 
 #include "apps/bench/bench.hpp"
-#include "core/error.hpp"
+#include "apps/bench/plain_loops.hpp"
 #include "kernels/cpu/fma_peak.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/training/ensemble.hpp"
@@ -56,60 +54,6 @@ train_loss = {{ steps = [0] }}
                      precision, depth, size, size, learning_rate, steps, members);
 }
 
-using Matrix = std::vector<double>;
-
-Matrix multiply(const Matrix& a, bool flip_a, const Matrix& b, bool flip_b) {
-  constexpr auto n = static_cast<std::size_t>(size);
-  Matrix c(n * n, 0.0);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < n; ++j) {
-      for (std::size_t k = 0; k < n; ++k) {
-        c[i * n + j] +=
-            (flip_a ? a[k * n + i] : a[i * n + k]) * (flip_b ? b[j * n + k] : b[k * n + j]);
-      }
-    }
-  }
-  return c;
-}
-
-/// The same steps in plain loops in double precision; returns the largest difference over the
-/// largest element.
-double difference_from_plain_loops(const std::vector<Matrix>& start, const Matrix& target,
-                                   const std::vector<Matrix>& reached, int steps) {
-  std::vector<Matrix> w = start;
-  for (int step = 0; step < steps; ++step) {
-    const Matrix p2 = multiply(w[1], false, w[0], false);
-    Matrix slope = multiply(w[2], false, p2, false);
-    for (std::size_t i = 0; i < slope.size(); ++i) slope[i] -= target[i];
-    const Matrix g3 = multiply(slope, false, p2, true);
-    const Matrix slope2 = multiply(w[2], true, slope, false);
-    const Matrix g2 = multiply(slope2, false, w[0], true);
-    const Matrix g1 = multiply(w[1], true, slope2, false);
-    for (std::size_t i = 0; i < g1.size(); ++i) {
-      w[0][i] -= learning_rate * g1[i];
-      w[1][i] -= learning_rate * g2[i];
-      w[2][i] -= learning_rate * g3[i];
-    }
-  }
-  double largest = 0;
-  double difference = 0;
-  for (std::size_t l = 0; l < w.size(); ++l) {
-    for (std::size_t i = 0; i < w[l].size(); ++i) {
-      largest = std::max(largest, std::abs(w[l][i]));
-      difference = std::max(difference, std::abs(w[l][i] - reached[l][i]));
-    }
-  }
-  return difference / largest;
-}
-
-std::vector<Matrix> layers(const std::vector<double>& parameters) {
-  std::vector<Matrix> split;
-  for (auto at = parameters.begin(); at < parameters.end(); at += size * size) {
-    split.emplace_back(at, at + size * size);
-  }
-  return split;
-}
-
 }  // namespace
 
 std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& flags) {
@@ -127,19 +71,15 @@ std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& 
     ensemble.load(members);
 
     constexpr int checked_steps = 20;
-    const std::vector<Matrix> start = layers(ensemble.parameters(0));
+    const std::vector<std::int64_t> elements(depth, size * size);
+    const std::vector<Matrix> start = layers_of(ensemble.parameters(0), elements);
     ensemble.advance(0, checked_steps);
-    const double difference =
-        difference_from_plain_loops(start, factorization::make_problem(members.front()).target,
-                                    layers(ensemble.parameters(0)), checked_steps);
-    // Rounding errors of a few hundred operations an entry, in the precision at hand.
-    const double tolerance = 1000 * (precision == "f64" ? 0x1p-53 : 0x1p-24);
-    if (!(difference < tolerance)) {
-      throw DeviceError(
-          fmt::format("bench factorization: after {} steps in {} the parameters differ "
-                      "by {:.2g} from plain loops; expected less than {:.2g}",
-                      checked_steps, precision, difference, tolerance));
-    }
+    const PlainFactorization plain{.size = size,
+                                   .target = factorization::make_problem(members.front()).target,
+                                   .learning_rate = learning_rate};
+    require_agreement("bench factorization", precision, start,
+                      plain_steps(plain, start, checked_steps),
+                      layers_of(ensemble.parameters(0), elements));
 
     std::int64_t position = checked_steps;
     auto steps_for = [&](std::int64_t steps) {

@@ -19,6 +19,8 @@ struct Benchmark {
 constexpr Benchmark benchmarks[] = {
     {"factorization", "depth-3 factorizations of 20x20 matrices, full-batch gradient descent",
      bench_factorization},
+    {"resident", "small members stepped on the chip, beside the floors of their work",
+     bench_resident},
 };
 
 }  // namespace
@@ -34,9 +36,19 @@ Action add_bench(CLI::App& program) {
   }
   command.add_option("name", *name, "which benchmark (default: all). " + names);
   flags->device.add_to(command);
-  command.add_option("--members", flags->members, "members of the ensemble")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+  command
+      .add_option("--rows", flags->rows, "of resident, comma-separated: " + resident_rows_text())
+      ->delimiter(',');
+  const auto scale = std::make_shared<std::string>("quick");
+  command
+      .add_option("--scale", *scale, "of resident: sizes of the ensembles, as the peers' scales")
+      ->check(CLI::IsMember({"quick", "full"}))
       ->capture_default_str();
+  command.add_flag("--peers", flags->peers,
+                   "of resident: measure the other frameworks on the same rows, and state ratios");
+  CLI::Option* const members =
+      command.add_option("--members", flags->members, "members of the ensemble");
+  members->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))->capture_default_str();
   command.add_option("--seconds", flags->seconds, "length of one measurement")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
@@ -44,7 +56,9 @@ Action add_bench(CLI::App& program) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command.add_flag("--json", flags->json, "print JSON");
-  return [flags, name] {
+  return [flags, name, scale, members] {
+    flags->full = *scale == "full";
+    flags->members_given = members->count() > 0;
     if (!std::isfinite(flags->seconds)) {  // no range check of a NaN fails
       throw InputError(
           fmt::format("--seconds {}: expected a number from 0.01 to 3600", flags->seconds));

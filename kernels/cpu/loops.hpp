@@ -23,6 +23,9 @@ namespace manyfold::kernels::cpu {
 /// not.
 constexpr int64_t largest_own_gemm = 256;
 
+/// Doubles that copy_rounds takes at a time: four cache lines.
+constexpr int64_t copy_block = 32;
+
 /// GemmArgs (kernels/gemm.hpp), flattened.
 template <class T>
 struct GemmBatch {
@@ -84,6 +87,8 @@ struct Loops {
   /// when max_sweeps did not suffice.
   int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* values, double* direction,
                     int32_t max_sweeps);
+  /// `rounds` copies of `count` doubles, a multiple of copy_block; both begin on a cache line.
+  void (*copy_rounds)(int64_t rounds, double* to, const double* from, int64_t count);
 };
 
 namespace avx512 {

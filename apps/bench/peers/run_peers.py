@@ -3,6 +3,7 @@
 
     ./setup.sh && ./run_peers.py --scale quick --json peers.json
     ./run_peers.py --workloads greedy-2,table --peers jax,pytorch --precision f64 --threads 2 --json peers.json
+    ./run_peers.py --cases greedy-2-full.m256.f64 --json peers.json
     ./run_peers.py --state DIR --json peers.json        problems, starts and results exported by manyfold
 
 Rows are written after each (workload, peer): an interrupted run keeps what it has. Exit code 0: everything that could
@@ -36,6 +37,7 @@ def interpreter(venv: Path, environment: str) -> str:
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", default="all", help="names or their beginnings, comma-separated (default all)")
+    parser.add_argument("--cases", help="exactly these, as --list names them: greedy-2-full.m256.f64,jumps-3.m64.f32")
     parser.add_argument(
         "--peers", default="all", help="numpy,lapack,jax,pytorch,torch.func,neural-tangents (default all)"
     )
@@ -201,6 +203,12 @@ def main():
         else:
             found = {}
             cases = workloads.select(workloads.all_cases(options.scale), options.workloads.split(","), precisions)
+        if options.cases:
+            wanted, known = options.cases.split(","), {case.key: case for case in cases}
+            for key in wanted:
+                if key not in known:
+                    raise ValueError(f"no case '{key}'; there are {', '.join(known)}")
+            cases = [case for case in cases if case.key in wanted]
         if not cases:
             raise ValueError(f"no workload of precision {options.precision} among those named")
         if options.threads < 1 or options.threads > len(os.sched_getaffinity(0)):

@@ -2,6 +2,7 @@
 // with MF_ISA naming its namespace (kernels/cpu/loops.hpp says why), and links all of them.
 #include "kernels/cpu/loops.hpp"
 
+#include "kernels/cpu/loops/copy.hpp"
 #include "kernels/cpu/loops/fma_peak.hpp"
 #include "kernels/cpu/loops/gemm.hpp"
 #include "kernels/cpu/loops/jacobi.hpp"
@@ -23,6 +24,7 @@ const Loops loops = {
      fma_flops_per_round<double>},
     jacobi_stride,
     jacobi,
+    copy_rounds,
 };
 
 }  // namespace manyfold::kernels::cpu::MF_ISA

@@ -1,0 +1,16 @@
+// The bandwidth of this processor's L2 caches, measured: the floor of programs whose state passes
+// through them once a step.
+#pragma once
+
+#include <cstddef>
+
+namespace manyfold::kernels::cpu {
+
+/// Bytes of one core's L2 cache; 1 MiB where the system does not say.
+std::size_t l2_bytes();
+
+/// Bytes read and written per second, together, of `threads` threads that copy within arrays of
+/// their own, source and destination together half of l2_bytes(), for about `seconds`.
+double measure_l2_bandwidth(double seconds, int threads);
+
+}  // namespace manyfold::kernels::cpu

@@ -115,6 +115,26 @@ TEST_P(TeacherOnDevice, EveryRunOfASmallTableEndsAtOneOfTheTwoPoints) {
 
 MANYFOLD_ON_ALL_DEVICES(TeacherOnDevice);
 
+/// Which of a member's values differ, and by how much.
+std::string difference(const Results& a, const Results& b, std::int64_t member) {
+  std::string text;
+  for (const auto& [key, values] : a.values) {
+    if (std::get<1>(key) != member) continue;
+    const auto found = b.values.find(key);
+    if (found == b.values.end()) {
+      text += fmt::format("{} {} is missing; ", std::get<0>(key), std::get<2>(key));
+      continue;
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (same_bits({values[i]}, {found->second[i]})) continue;
+      text += fmt::format("{} {} [{}]: {:.17g}, {:.17g}; ", std::get<0>(key), std::get<2>(key), i,
+                          values[i], found->second[i]);
+      break;
+    }
+  }
+  return text;
+}
+
 /// Both paths round every step alike, so members end at the same steps and at the same bits.
 TEST(TeacherResident, HasTheBitsOfTheBatchedPathInAnyCompany) {
   const auto device = executor_on("cpu");
@@ -130,7 +150,8 @@ TEST(TeacherResident, HasTheBitsOfTheBatchedPathInAnyCompany) {
     ASSERT_EQ(batched.plan.families.front().path, Path::batched);
     std::set<std::int64_t> steps;
     for (std::int64_t m = 0; m < 37; ++m) {
-      EXPECT_TRUE(same_bits(resident.everything(m), batched.everything(m))) << m << precision;
+      EXPECT_TRUE(same_bits(resident.everything(m), batched.everything(m)))
+          << precision << " member " << m << ": " << difference(resident, batched, m);
       EXPECT_EQ(resident.ends.at(m).end_step, batched.ends.at(m).end_step);
       EXPECT_EQ(resident.ends.at(m).end_reason, batched.ends.at(m).end_reason);
       steps.insert(resident.ends.at(m).end_step);

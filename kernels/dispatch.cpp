@@ -127,7 +127,8 @@ void check_separate(const char* operation, const char* name, const View& v) {
 template <class T>
 void check_teacher(const char* operation, const Students<T>& student, const Teachers<T>& teacher) {
   const auto fits = [&](const char* name, const auto& vector, std::int64_t count) {
-    if (vector.count == count && (vector.slots == student.v.slots || vector.slot_stride == 0)) return;
+    if (vector.count == count && (vector.slots == student.v.slots || vector.slot_stride == 0))
+      return;
     reject(std::string(operation) + ": " + name + " " + vector_shape(vector) + " for v " +
            vector_shape(student.v) + " and a " + vector_shape(student.a));
   };

@@ -1,11 +1,12 @@
-// Whole orbits of gradient descent on 1/2 (mu - x.y)^2, x, y in R^d, d = 1 ... 4, one a member (Wang,
-// Chen, Zhao, Tao 2022, the scalar problem): with r = mu - x.y,
+// Whole orbits of gradient descent on 1/2 (mu - x.y)^2, x, y in R^d, d = 1 ... 4, one a member
+// (Wang, Chen, Zhao, Tao 2022, the scalar problem): with r = mu - x.y,
 //   x <- x + h r y,  y <- y + h r x, both from the old pair.
-// Members live in registers from their start to their end, and one that ends makes room for the next.
+// Members live in registers from their start to their end, and one that ends makes room for the
+// next.
 //
 // Every product that enters a sum is fused into it (r: d of them, from component 0 on; x, y: one
-// each), so an orbit has the same bits on every device, in any company and order. What is not a number
-// at the end is the one positive quiet NaN: processors differ in its sign.
+// each), so an orbit has the same bits on every device, in any company and order. What is not a
+// number at the end is the one positive quiet NaN: processors differ in its sign.
 #pragma once
 
 #include <cstdint>

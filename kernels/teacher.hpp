@@ -5,12 +5,14 @@
 //   l     = 1/(4 pi) ((1.e)^2 + (pi - 1) ||e||^2 + 2 (pi - g) a.a*)
 //   dl/dv = -(a.a*) (pi - phi) / (2 pi ||v||) (w* - v (v.w*) / ||v||^2)
 //   dl/da = 1/(2 pi) ((1.e) 1 + (pi - 1) a - (g - 1) a*)
-// The gradient is theorem 5.2's. The loss is the one whose gradient this is and that vanishes at the
-// teacher: 1/2 E (f - f*)^2 expands to quadratic forms in a and a* (equations 5.5, 5.6), written
-// here without the cancellation between them; the thesis's equation 5.3 has a slip in its last term.
+// The gradient is theorem 5.2's. The loss is the one whose gradient this is and that vanishes at
+// the teacher: 1/2 E (f - f*)^2 expands to quadratic forms in a and a* (equations 5.5, 5.6),
+// written here without the cancellation between them; the thesis's equation 5.3 has a slip in its
+// last term.
 //
-// All sums are taken in double precision in an order that is fixed, all scalars are doubles, and only
-// the gradient is rounded to T: results have the same bits on every device, batched or resident.
+// All sums are taken in double precision in an order that is fixed, all scalars are doubles, and
+// only the gradient is rounded to T: results have the same bits on every device, batched or
+// resident.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +38,8 @@ struct Students {
   VectorBatch<const T> a;  ///< (slot, k)
 };
 
-/// Gradient and, where asked, loss. The gradient must not overlap what is read. Where v = 0 both are
-/// NaN.
+/// Gradient and, where asked, loss. The gradient must not overlap what is read. Where v = 0 both
+/// are NaN.
 template <class T>
 struct TeacherGradientArgs {
   Students<T> student;
@@ -70,7 +72,8 @@ void teacher_distance(Executor& executor, const TeacherDistanceArgs<T>& args);
 /// Ends active members that are at one of the two end points of lemma 5.1:
 ///   StopReason::global_minimum   phi < angle and max_i |a_i - a*_i| < a
 ///   StopReason::spurious         pi - phi < angle and max_i |a_i - s_i| < a, with
-///     s = (1 1^T + (pi - 1) I)^-1 (1 1^T - I) a* = pi (1.a*) / ((pi - 1) (pi - 1 + k)) 1 - a* / (pi - 1)
+///     s = (1 1^T + (pi - 1) I)^-1 (1 1^T - I) a* = pi (1.a*) / ((pi - 1) (pi - 1 + k)) 1 - a* /
+///     (pi - 1)
 /// Tolerances (slot): negative means never.
 template <class T>
 struct TeacherCheckArgs {

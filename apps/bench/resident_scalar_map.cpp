@@ -1,8 +1,8 @@
 // Rows scalar-map and theorem-3.1 of manyfold bench resident: whole orbits of gradient descent on
 // 1/2 (mu - x.y)^2 by kernels/scalar_orbits.hpp.
 //
-// Operations of a member-step in d dimensions, as the peers count them: 2 d for mu - x.y, 1 for h times
-// it, 4 d for the updates; every 10 steps a test of 5 d.
+// Operations of a member-step in d dimensions, as the peers count them: 2 d for mu - x.y, 1 for h
+// times it, 4 d for the updates; every 10 steps a test of 5 d.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -158,7 +158,8 @@ std::vector<BenchRow> bench_scalar_map(Executor& executor, bool full, int repeat
     return 100 * static_cast<double>(ends.count(fate)) / static_cast<double>(starts.members());
   };
   row.formula = fmt::format(
-      "scalar-map: 7 a member-step and 5 a test, one in {} steps: {}; {:.4g} member-steps in {:.4g} "
+      "scalar-map: 7 a member-step and 5 a test, one in {} steps: {}; {:.4g} member-steps in "
+      "{:.4g} "
       "s, {:.1f} % converge, {:.1f} % diverge, {:.1f} % stay",
       check_every, operations(1), static_cast<double>(ends.steps()), ends.seconds,
       percent(OrbitFate::converged), percent(OrbitFate::diverged), percent(OrbitFate::bounded));
@@ -191,7 +192,8 @@ std::vector<BenchRow> bench_theorem_3_1(Executor& executor, bool full, int repea
     const bool where = size <= 2 / starts.h[m] * (1 + 1e-9);
     if (fate == OrbitFate::converged && where) continue;
     throw DeviceError(fmt::format(
-        "bench resident theorem-3.1: from ({}, {}), ({}, {}) at h = {} the orbit {} after {} steps, "
+        "bench resident theorem-3.1: from ({}, {}), ({}, {}) at h = {} the orbit {} after {} "
+        "steps, "
         "||x||^2 + ||y||^2 = {}; expected it to converge, with at most 2/h = {}",
         starts.x[2 * m], starts.x[2 * m + 1], starts.y[2 * m], starts.y[2 * m + 1], starts.h[m],
         fate == OrbitFate::converged  ? "converged"
@@ -201,7 +203,8 @@ std::vector<BenchRow> bench_theorem_3_1(Executor& executor, bool full, int repea
   }
   BenchRow row = row_of("theorem-3.1", executor, starts, ends, repeats);
   row.formula = fmt::format(
-      "theorem-3.1: 13 a member-step and 10 a test, one in {} steps: {}; all {} starts in (-5, 5)^4 "
+      "theorem-3.1: 13 a member-step and 10 a test, one in {} steps: {}; all {} starts in (-5, "
+      "5)^4 "
       "converge within {} steps (asked: {}), {:.4g} member-steps in {:.4g} s",
       check_every, operations(2), members, *std::max_element(ends.step.begin(), ends.step.end()),
       max_steps, static_cast<double>(ends.steps()), ends.seconds);

@@ -1,7 +1,9 @@
 // Row table of manyfold bench resident: table 5.1 of Du's thesis (2019) through the trainer, starts
-// drawn by this program from the same distribution as the peers' (theorem 5.4), its record included.
+// drawn by this program from the same distribution as the peers' (theorem 5.4), its record
+// included.
 //
-// Operations of a member-step with k patches and a filter of p, as the peers count them: 7 (k + p) + 40.
+// Operations of a member-step with k patches and a filter of p, as the peers count them: 7 (k + p)
+// + 40.
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -30,8 +32,8 @@ constexpr std::array ratios{0, 1, 4, 9, 16, 25};
 constexpr int filter = 6;
 
 /// The thesis's probabilities of the global minimum: rows k, columns the ratio.
-constexpr double thesis[6][6] = {{.50, .55, .73, 1, 1, 1},      {.50, .53, .66, .89, 1, 1},
-                                 {.50, .53, .61, .78, 1, 1},    {.50, .51, .59, .71, .89, 1},
+constexpr double thesis[6][6] = {{.50, .55, .73, 1, 1, 1},       {.50, .53, .66, .89, 1, 1},
+                                 {.50, .53, .61, .78, 1, 1},     {.50, .51, .59, .71, .89, 1},
                                  {.50, .53, .57, .66, .81, .97}, {.50, .50, .57, .63, .75, .90}};
 
 std::string experiment_text(std::int64_t per_cell) {
@@ -139,7 +141,8 @@ std::vector<BenchRow> bench_table(Executor& executor, bool full) {
         patches[cell / ratios.size()], ratios[cell % ratios.size()], share, error, expected));
   }
   double operations = 40;
-  for (const int k : patches) operations += 7.0 * (k + filter) / static_cast<double>(patches.size());
+  for (const int k : patches)
+    operations += 7.0 * (k + filter) / static_cast<double>(patches.size());
   BenchRow row;
   row.name = "table";
   row.device = executor.device().kind;
@@ -150,7 +153,8 @@ std::vector<BenchRow> bench_table(Executor& executor, bool full) {
   row.median_of = 1;
   row.checked = true;
   row.formula = fmt::format(
-      "table: 7 (k + p) + 40 a member-step, {:.0f} on average over k; {:.4g} member-steps in {:.3g} "
+      "table: 7 (k + p) + 40 a member-step, {:.0f} on average over k; {:.4g} member-steps in "
+      "{:.3g} "
       "s, of which starts {:.3g} and steps {:.3g}; {} global, {} spurious, {} unfinished; largest "
       "distance of a cell from the thesis {:.3f}",
       operations, static_cast<double>(summary.member_steps), summary.seconds,

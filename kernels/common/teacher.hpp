@@ -17,15 +17,15 @@ constexpr double pi = 3.14159265358979323846;
 // Of acute_angle.
 constexpr double acute_tan_eighth = 0.41421356237309503;
 constexpr double acute_coefficients[12] = {
-    0.015113751209243478,  -0.033387810778772384, 0.04499500136790281,  -0.05217312427531867,
-    0.0587683398166983,    -0.06666205257609008,  0.07692281099775194,  -0.09090908059023865,
-    0.111111110853219,     -0.14285714285329704,  0.19999999999997015,  -0.33333333333333326};
+    0.015113751209243478, -0.033387810778772384, 0.04499500136790281, -0.05217312427531867,
+    0.0587683398166983,   -0.06666205257609008,  0.07692281099775194, -0.09090908059023865,
+    0.111111110853219,    -0.14285714285329704,  0.19999999999997015, -0.33333333333333326};
 
 /// The angle of (cosine, sine) for sine, cosine >= 0, not both 0: in [0, pi/2], within 2 ulp.
 ///
 /// One division brings it to x = tan(angle - base), |x| <= tan(pi/8), base one of 0, pi/4, pi/2.
-/// There atan(x) = x + x z q(z), z = x^2; 1 + z q(z) interpolates atan(x) / x at the Chebyshev points
-/// of 0 <= z <= tan^2(pi/8), with a relative error below 5e-20.
+/// There atan(x) = x + x z q(z), z = x^2; 1 + z q(z) interpolates atan(x) / x at the Chebyshev
+/// points of 0 <= z <= tan^2(pi/8), with a relative error below 5e-20.
 MF_FN double acute_angle(double sine, double cosine) {
   const bool small = sine <= exact::times(cosine, acute_tan_eighth);
   const bool large = cosine <= exact::times(sine, acute_tan_eighth);
@@ -49,8 +49,8 @@ struct TeacherAngle {
   double rest;  ///< pi - phi, as exact where it is small as phi is
 };
 
-/// The sine comes from what v has beside w*, so that small angles lose nothing. Elements stand v_step
-/// and w_step apart.
+/// The sine comes from what v has beside w*, so that small angles lose nothing. Elements stand
+/// v_step and w_step apart.
 template <class T>
 MF_FN TeacherAngle teacher_angle(const T* v, std::int64_t v_step, const T* w, std::int64_t w_step,
                                  std::int64_t count) {
@@ -79,8 +79,8 @@ MF_FN TeacherAngle teacher_angle(const T* v, std::int64_t v_step, const T* w, st
   return angle;
 }
 
-/// 1.a and a.a*, each in four chains, so that an addition need not wait for the one before: element i
-/// joins chain i mod 4, and the chains are added in pairs.
+/// 1.a and a.a*, each in four chains, so that an addition need not wait for the one before: element
+/// i joins chain i mod 4, and the chains are added in pairs.
 struct TeacherSums {
   double sum, product;
 };
@@ -107,8 +107,9 @@ MF_FN double teacher_g(const TeacherAngle& angle) {
 
 /// pi - g(phi), which goes like phi^2, without cancelling to less than that.
 MF_FN double teacher_gap(const TeacherAngle& angle) {
-  const double versine = angle.cosine > 0 ? exact::times(angle.sine, angle.sine) / (1 + angle.cosine)
-                                          : 1 - angle.cosine;
+  const double versine = angle.cosine > 0
+                             ? exact::times(angle.sine, angle.sine) / (1 + angle.cosine)
+                             : 1 - angle.cosine;
   return exact::times(pi, versine) + (exact::times(angle.phi, angle.cosine) - angle.sine);
 }
 
@@ -120,7 +121,8 @@ MF_FN double teacher_loss(double sum, double norm2, double product, double gap) 
   return (square + spread + turn) / (4 * pi);
 }
 
-/// The coefficients of a step: dl/dv_i = -pull w*_i + stay v_i, dl/da_i = own a_i + shift - lean a*_i.
+/// The coefficients of a step: dl/dv_i = -pull w*_i + stay v_i, dl/da_i = own a_i + shift - lean
+/// a*_i.
 struct TeacherCoefficients {
   double pull, stay, own, lean, shift;
 };

@@ -12,8 +12,8 @@
 namespace manyfold::kernels::cpu {
 
 /// C = alpha op(A) op(B) + beta C: op(A)(i, p) is element i * a_row + p * a_col of a, op(B)(p, j)
-/// element p * b_row + j * b_col of b, C(i, j) element i * c_row + j of c. Every element of C is one
-/// chain of fused multiply-adds over p = 0, 1, ..., as in the batched product (loops/gemm.hpp).
+/// element p * b_row + j * b_col of b, C(i, j) element i * c_row + j of c. Every element of C is
+/// one chain of fused multiply-adds over p = 0, 1, ..., as in the batched product (loops/gemm.hpp).
 template <class T>
 struct LaneGemm {
   int64_t m, n, k;
@@ -58,9 +58,9 @@ struct LanePattern {
 };
 
 /// C(i, q) = sum over the entries t of line i of S[entry_t] X(other_t, q), q = 0 ... count - 1: a
-/// product with a sparse factor S on either side, a chain of fused multiply-adds in the order of the
-/// entries. X(o, q) is element o * x_line + q * x_step of x, C(i, q) element i * c_line + q * c_step
-/// of c. C = alpha C + beta (old C) at last.
+/// product with a sparse factor S on either side, a chain of fused multiply-adds in the order of
+/// the entries. X(o, q) is element o * x_line + q * x_step of x, C(i, q) element i * c_line + q *
+/// c_step of c. C = alpha C + beta (old C) at last.
 template <class T>
 struct LaneSparse {
   LanePattern pattern;

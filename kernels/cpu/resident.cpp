@@ -23,8 +23,8 @@
 #include "kernels/cpu/operations.hpp"
 #include "kernels/cpu/perturb.hpp"
 #include "kernels/elements/combine.hpp"
-#include "kernels/elements/draws.hpp"
 #include "kernels/elements/drawn_residual.hpp"
+#include "kernels/elements/draws.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"
@@ -337,9 +337,9 @@ class Thread {
       if (args.half_square != nullptr) std::fill_n(args.half_square, lanes_, 0.0);
       return;
     }
-    loops_.residual({args.w.rows, args.w.cols, args.w.data, args.w.row_stride,                   //
-                     args.target.data, args.target.row_stride, args.target.slot_stride == 0,     //
-                     args.mask.data, args.mask.row_stride, args.mask.slot_stride == 0,           //
+    loops_.residual({args.w.rows, args.w.cols, args.w.data, args.w.row_stride,                //
+                     args.target.data, args.target.row_stride, args.target.slot_stride == 0,  //
+                     args.mask.data, args.mask.row_stride, args.mask.slot_stride == 0,        //
                      args.observed, out, args.residual.row_stride, args.half_square});
     halve(args.half_square);
   }
@@ -374,8 +374,7 @@ class Thread {
   void add_scaled(const AddScaledArgs<T>& args) {
     T c[most_lanes];
     for (std::int64_t lane = 0; lane < lanes_; ++lane) c[lane] = elements::scale_of(args, lane);
-    loops_.add_scaled(args.x.data, args.x.slot_stride == 0, c, args.add, args.y.data,
-                      args.y.count);
+    loops_.add_scaled(args.x.data, args.x.slot_stride == 0, c, args.add, args.y.data, args.y.count);
   }
 
   /// A number of each lane, rounded to T.
@@ -421,8 +420,8 @@ class Thread {
       for (std::size_t i = 0; i < 7; ++i) numbers[i][lane] = all[i];
     }
     loops_.adam({args.params.count, args.params.data, args.grad.data, args.m.data, args.v.data,
-                 numbers[5], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
-                 numbers[6], false});
+                 numbers[5], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[6],
+                 false});
   }
 
   void linear_combination(const LinearCombinationArgs<T>& args) {
@@ -517,8 +516,8 @@ class Thread {
       return vector.slot_stride == 0 ? vector.data : vector.data + lane;
     };
     const auto step = [&](const auto& vector) { return vector.slot_stride == 0 ? 1 : lanes_; };
-    return {student.v.data + lane, student.a.data + lane, lanes_, at(teacher.w), step(teacher.w),
-            at(teacher.a),         step(teacher.a)};
+    return {student.v.data + lane, student.a.data + lane, lanes_,         at(teacher.w),
+            step(teacher.w),       at(teacher.a),         step(teacher.a)};
   }
   void teacher_distance(const TeacherDistanceArgs<T>& args, const ForEachLane& for_each) {
     for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {

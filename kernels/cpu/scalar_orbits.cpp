@@ -40,8 +40,7 @@ void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
   cpu(executor).for_slots(threads, [=](SlotRange range) {
     for (std::int64_t i = range.begin; i < range.end; ++i) {
       orbits({args.x, args.y, args.h, args.mu, args.far, args.close, args.check_every,
-              args.max_steps, args.end_x, args.end_y, args.end_step, args.fate, take,
-              queue.get()});
+              args.max_steps, args.end_x, args.end_y, args.end_step, args.fate, take, queue.get()});
       if (queue->left.fetch_add(1) + 1 < threads) continue;
       queue->left = 0;
       queue->next = 0;

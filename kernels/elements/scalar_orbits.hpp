@@ -57,9 +57,8 @@ MF_FN void scalar_orbit_of(const ScalarOrbitsArgs& args, std::int64_t member) {
 
 template <int d, class Launcher>
 void scalar_orbits_in(const Launcher& for_each, const ScalarOrbitsArgs& args) {
-  for_each("scalar_orbits", args.members, 1, [=] MF_KERNEL(std::int64_t member, std::int64_t) {
-    scalar_orbit_of<d>(args, member);
-  });
+  for_each("scalar_orbits", args.members, 1,
+           [=] MF_KERNEL(std::int64_t member, std::int64_t) { scalar_orbit_of<d>(args, member); });
 }
 
 template <class Launcher>

@@ -1,5 +1,5 @@
-// Bodies of teacher_gradient, teacher_distance and teacher_check (contract: kernels/teacher.hpp): one
-// a slot, which goes through the few elements of its student.
+// Bodies of teacher_gradient, teacher_distance and teacher_check (contract: kernels/teacher.hpp):
+// one a slot, which goes through the few elements of its student.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,13 @@ struct TeacherPlace {
 template <class T>
 MF_FN TeacherPlace<T> place_of(const Students<T>& student, const Teachers<T>& teacher,
                                std::int64_t slot) {
-  return {student.v.slot(slot), student.a.slot(slot), 1, teacher.w.slot(slot), 1,
-          teacher.a.slot(slot), 1};
+  return {student.v.slot(slot),
+          student.a.slot(slot),
+          1,
+          teacher.w.slot(slot),
+          1,
+          teacher.a.slot(slot),
+          1};
 }
 
 template <class T>

@@ -290,6 +290,8 @@ MF_FN void each_operand(SparseProductArgs<T>& args, Visitor&& visit) {
 
 /// Whether an operation with these arguments has a resident form.
 template <class Args>
-concept has_resident_form = requires(Args& args) { each_operand(args, 0); };
+concept has_resident_form = requires(Args& args) {
+  each_operand(args, 0);
+};
 
 }  // namespace manyfold::kernels::resident

@@ -68,8 +68,9 @@ void add_problem_keys(Spec& spec) {
             .when = for_teachers()});
   spec.add({.path = "teacher.direction",
             .type = Type::text,
-            .doc = "The part of a* that is orthogonal to 1 points along (1, -1, 1, -1, ...) less its "
-                   "mean, or where problem.seed draws it.",
+            .doc =
+                "The part of a* that is orthogonal to 1 points along (1, -1, 1, -1, ...) less its "
+                "mean, or where problem.seed draws it.",
             .default_value = std::string("alternating"),
             .choices = {"alternating", "drawn"},
             .when = for_teachers()});

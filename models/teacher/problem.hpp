@@ -33,9 +33,9 @@ Shape shape_of(const Settings& settings);
 /// Throws InputError: a ratio that no unit vector of so many entries has.
 void validate_problem(const Settings& settings);
 
-/// The teacher of a member: a pure function of problem.seed and the keys of [teacher]. w* is uniform
-/// on the sphere; a* = sqrt(ratio / k) 1 / sqrt(k) + sqrt(1 - ratio / k) d with a unit vector d
-/// orthogonal to 1.
+/// The teacher of a member: a pure function of problem.seed and the keys of [teacher]. w* is
+/// uniform on the sphere; a* = sqrt(ratio / k) 1 / sqrt(k) + sqrt(1 - ratio / k) d with a unit
+/// vector d orthogonal to 1.
 Problem make_problem(const Settings& settings);
 
 /// Members with equal keys have the same teacher.

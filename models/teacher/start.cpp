@@ -27,12 +27,13 @@ void append_on_sphere(std::vector<double>& to, std::size_t count, std::uint64_t 
 
 void add_start_keys(Spec& spec) {
   const std::vector<Condition> for_teachers{{"model.kind", {model_name}}};
-  spec.add({.path = "init.signs",
-            .type = Type::text,
-            .doc = "Signs of the drawn v and a of a student: theorem 5.4's four trials from one seed.",
-            .default_value = std::string("++"),
-            .choices = {"++", "+-", "-+", "--"},
-            .when = for_teachers});
+  spec.add(
+      {.path = "init.signs",
+       .type = Type::text,
+       .doc = "Signs of the drawn v and a of a student: theorem 5.4's four trials from one seed.",
+       .default_value = std::string("++"),
+       .choices = {"++", "+-", "-+", "--"},
+       .when = for_teachers});
   spec.add({.path = "init.zero_sum_radius",
             .type = Type::number,
             .doc = "Radius of the ball of a student's a where teacher.ratio = 0; elsewhere it is "

@@ -11,10 +11,10 @@ namespace manyfold::teacher {
 
 void add_start_keys(Spec& spec);
 
-/// v, uniform on the unit sphere, then a, uniform in the ball of radius |1.a*| / sqrt(k), each times
-/// the sign that init.signs gives it; in double precision, drawn by init.seed (by default `seed`).
-/// Where teacher.ratio is 0 the radius is init.zero_sum_radius. Signs do not move the draws: members
-/// that differ in them alone are the theorem's four trials.
+/// v, uniform on the unit sphere, then a, uniform in the ball of radius |1.a*| / sqrt(k), each
+/// times the sign that init.signs gives it; in double precision, drawn by init.seed (by default
+/// `seed`). Where teacher.ratio is 0 the radius is init.zero_sum_radius. Signs do not move the
+/// draws: members that differ in them alone are the theorem's four trials.
 std::vector<double> start(const Settings& settings, const Problem& problem);
 
 }  // namespace manyfold::teacher

@@ -271,10 +271,11 @@ void validate(const Settings& settings) {
   validate_problem(settings);
   const OptimizerKind& optimizer = optimizer_kind(settings);
   if (!optimizer.needs_gradient) {
-    settings.reject("optimizer.kind",
-                    fmt::format("\"{}\" with model.kind = \"{}\"", optimizer.name, model_name),
-                    "an optimizer of the whole gradient: a population loss has no terms to draw and "
-                    "no labels");
+    settings.reject(
+        "optimizer.kind",
+        fmt::format("\"{}\" with model.kind = \"{}\"", optimizer.name, model_name),
+        "an optimizer of the whole gradient: a population loss has no terms to draw and "
+        "no labels");
   }
   for (const char* key : {at_global, at_spurious}) {
     if (!settings.has(key)) continue;
@@ -300,8 +301,8 @@ Footprint footprint(const Settings& settings, bool shared_problem) {
   footprint.shared_bytes = wide ? StudentModel<double>::shared_bytes(settings, shared_problem)
                                 : StudentModel<float>::shared_bytes(settings, shared_problem);
   // 1.a, a.a*, then dl/da; ||v||^2, v.w*, what v has beside w*, then dl/dv; scalars with one angle.
-  footprint.flops_per_step = 7 * static_cast<double>(shape.patches) +
-                             11 * static_cast<double>(shape.filter) + 60;
+  footprint.flops_per_step =
+      7 * static_cast<double>(shape.patches) + 11 * static_cast<double>(shape.filter) + 60;
   footprint.parameters = shape.parameters();
   return footprint;
 }

@@ -10,9 +10,9 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/combine.hpp"
 #include "kernels/resident/choice.hpp"
 #include "kernels/resident/compile.hpp"
-#include "kernels/combine.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/watch.hpp"
 
@@ -137,13 +137,12 @@ void Ensemble::compile_resident() {
   namespace resident = kernels::resident;
   std::vector<resident::Persistent> persistent;
   for (const StateArray& array : state()) persistent.push_back({array.data, array.bytes});
-  resident::Compiled compiled = resident::compile(executor_, {.bodies = {[&] { evaluate(true); },
-                                                                         [&] { inspect(); },
-                                                                         [&] { evaluate(false); },
-                                                                         [&] { move(); }},
-                                                              .control = control_.control(),
-                                                              .check_every = check_every_,
-                                                              .persistent = persistent});
+  resident::Compiled compiled =
+      resident::compile(executor_, {.bodies = {[&] { evaluate(true); }, [&] { inspect(); },
+                                               [&] { evaluate(false); }, [&] { move(); }},
+                                    .control = control_.control(),
+                                    .check_every = check_every_,
+                                    .persistent = persistent});
   why_not_resident_ = compiled.program == nullptr
                           ? compiled.why_not
                           : resident::why_not_resident(executor_.device(), *compiled.program);

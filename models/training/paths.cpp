@@ -30,7 +30,8 @@ std::string try_resident(FamilyPlan& family, const Plan& plan, const Experiment&
     family = std::move(larger);
     family.path = Path::resident;
     const kernels::resident::Program& program = *ensemble.resident();
-    return fmt::format("{} bytes a member on the chip, {} of them side by side", program.arena_bytes(),
+    return fmt::format("{} bytes a member on the chip, {} of them side by side",
+                       program.arena_bytes(),
                        kernels::resident::lanes(executor.device(), program.host.element_bytes));
   } catch (const ResourceError&) {
     return no_memory;
@@ -44,8 +45,7 @@ const char* word(Path path) { return path == Path::resident ? "resident" : "batc
 void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
                   const std::string& wanted) {
   if (wanted != "auto" && wanted != "resident" && wanted != "batched") {
-    throw InputError(
-        fmt::format("--path {}: expected one of auto, resident, batched", wanted));
+    throw InputError(fmt::format("--path {}: expected one of auto, resident, batched", wanted));
   }
   for (FamilyPlan& family : plan.families) {
     family.path = Path::batched;

@@ -88,8 +88,7 @@ Orbits plain_loops(const Starts& starts) {
 }
 
 /// Members [first, first + count) on the device.
-Orbits on_device(Executor& executor, const Starts& starts, std::int64_t first,
-                 std::int64_t count) {
+Orbits on_device(Executor& executor, const Starts& starts, std::int64_t first, std::int64_t count) {
   const auto d = static_cast<std::int64_t>(starts.d);
   const auto part = [](const std::vector<double>& all, std::int64_t from, std::int64_t size) {
     return std::vector<double>(all.begin() + from, all.begin() + from + size);
@@ -133,9 +132,9 @@ TEST_P(ScalarOrbits, MatchPlainLoopsBitForBit) {
     const Starts starts(emulated() ? 150 : enough_slots(2000, 4 * d), d);
     const Orbits expected = plain_loops(starts);
     for (const auto fate : {OrbitFate::bounded, OrbitFate::converged, OrbitFate::diverged}) {
-      EXPECT_GT(std::count(expected.fate.begin(), expected.fate.end(),
-                           static_cast<std::int32_t>(fate)),
-                0)
+      EXPECT_GT(
+          std::count(expected.fate.begin(), expected.fate.end(), static_cast<std::int32_t>(fate)),
+          0)
           << "the starts of dimension " << d << " leave out fate " << static_cast<int>(fate);
     }
     expect_same(on_device(executor(), starts, 0, starts.members()), expected,
@@ -149,8 +148,8 @@ TEST_P(ScalarOrbits, AreTheSameAloneAndInAnyCompany) {
   for (const std::int64_t size : {1, 7, 65}) {
     Orbits pieces;
     for (std::int64_t first = 0; first < starts.members(); first += size) {
-      const Orbits piece = on_device(executor(), starts, first,
-                                     std::min(size, starts.members() - first));
+      const Orbits piece =
+          on_device(executor(), starts, first, std::min(size, starts.members() - first));
       const auto append = [](auto& to, const auto& from) {
         to.insert(to.end(), from.begin(), from.end());
       };

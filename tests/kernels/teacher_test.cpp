@@ -57,7 +57,8 @@ struct Pair {
     return std::atan2(std::sqrt(dot(beside, beside)), dot(v, w));
   }
   Wide g() const { return (wide_pi - phi()) * std::cos(phi()) + std::sin(phi()); }
-  /// As the expectation expands: a^T A a + a*^T A a* - 2 a^T B a*, A = 1 1^T + (pi - 1) I, B = 1 1^T
+  /// As the expectation expands: a^T A a + a*^T A a* - 2 a^T B a*, A = 1 1^T + (pi - 1) I, B = 1
+  /// 1^T
   /// + (g - 1) I, over 4 pi.
   Wide loss() const {
     const auto form = [&](const auto& x, const auto& y, Wide diagonal) {
@@ -165,7 +166,8 @@ class TeacherKernels : public DeviceTest {
       Wide size = 1;  // of the terms that are added
       for (const auto* part : {&pair.a, &pair.a_star}) size += Pair::dot(*part, *part);
       size *= static_cast<Wide>(p + k) * (1 + 1 / pair.norm());
-      // w* is of length 1 up to a rounding of T; the terms of sums of p + k, each rounded, in double.
+      // w* is of length 1 up to a rounding of T; the terms of sums of p + k, each rounded, in
+      // double.
       const auto bound = static_cast<double>(size) * (8 * epsilon<double>() + 4 * epsilon<T>());
       for (std::int64_t i = 0; i < batch.stride(); ++i) {
         const T found = gradient[batch.at(slot, i)];
@@ -274,7 +276,8 @@ TEST_P(TeacherKernels, CheckEndsMembersAtTheTwoPointsAndNowhereElse) {
   batch.teacher[0] = 1;
   batch.teacher[1] = 0;
   const Pair teacher = batch.pair(0);
-  // (1 1^T + (pi - 1) I) s = (1 1^T - I) a*, solved here by its sum: (k + pi - 1) 1.s = (k - 1) 1.a*.
+  // (1 1^T + (pi - 1) I) s = (1 1^T - I) a*, solved here by its sum: (k + pi - 1) 1.s = (k -
+  // 1) 1.a*.
   const Wide sum = Pair::total(teacher.a_star);
   const Wide sum_s = 4 * sum / (5 + wide_pi - 1);
   std::vector<std::int32_t> active;
@@ -303,10 +306,9 @@ TEST_P(TeacherKernels, CheckEndsMembersAtTheTwoPointsAndNowhereElse) {
   control.reason = on_reason.data();
   const auto on_a = to_device(executor(), tolerance_a);
   const auto on_angle = to_device(executor(), tolerance_angle);
-  teacher_check(executor(), TeacherCheckArgs<double>{control, batch.students(),
-                                                     batch.teachers(), on_a.data(),
-                                                     on_angle.data(), on_a.data(),
-                                                     on_angle.data()});
+  teacher_check(executor(),
+                TeacherCheckArgs<double>{control, batch.students(), batch.teachers(), on_a.data(),
+                                         on_angle.data(), on_a.data(), on_angle.data()});
   const auto reason = on_reason.download();
   const auto active_after = on_active.download();
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -335,9 +337,9 @@ TEST_P(TeacherKernels, RejectShapesThatDoNotFit) {
   EXPECT_THROW(teacher_gradient(executor(), args), std::invalid_argument) << "no sum";
   StepControl two;
   two.slots = 2;
-  EXPECT_THROW(teacher_check(executor(), TeacherCheckArgs<double>{two, batch.students(),
-                                                                  batch.teachers()}),
-               std::invalid_argument)
+  EXPECT_THROW(
+      teacher_check(executor(), TeacherCheckArgs<double>{two, batch.students(), batch.teachers()}),
+      std::invalid_argument)
       << "control of 2 slots";
 }
 

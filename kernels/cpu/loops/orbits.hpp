@@ -1,6 +1,6 @@
-// Orbits of the scalar problem in the lanes of vectors (kernels/scalar_orbits.hpp). A step is a chain
-// of three dependent operations, so several vectors go side by side: while one waits, the others
-// compute. A lane whose member ended takes the next one at the check where it ended.
+// Orbits of the scalar problem in the lanes of vectors (kernels/scalar_orbits.hpp). A step is a
+// chain of three dependent operations, so several vectors go side by side: while one waits, the
+// others compute. A lane whose member ended takes the next one at the check where it ended.
 #pragma once
 
 #include "kernels/cpu/lanes.hpp"
@@ -33,9 +33,9 @@ struct OrbitLanes {
   alignas(64) double x[d][lanes];
   alignas(64) double y[d][lanes];
   alignas(64) double h[lanes];
-  alignas(64) int64_t born[lanes];    ///< the clock when the member came
-  alignas(64) int64_t going[lanes];   ///< all ones: not at its end
-  int64_t member[lanes];              ///< -1: none
+  alignas(64) int64_t born[lanes];   ///< the clock when the member came
+  alignas(64) int64_t going[lanes];  ///< all ones: not at its end
+  int64_t member[lanes];             ///< -1: none
 };
 
 template <int d>
@@ -134,8 +134,8 @@ void orbits(const LaneOrbits& run) {
       }
       const Wide r = lane_residual_of_orbit<d>(mu, x[u], y[u]);
       const LaneBits born = *reinterpret_cast<const LaneBits*>(&s.born[u * w]);
-      const LaneBits going = (size < run.far) & ((r >= run.close) | (-r >= run.close)) &
-                             (born > oldest);
+      const LaneBits going =
+          (size < run.far) & ((r >= run.close) | (-r >= run.close)) & (born > oldest);
       *reinterpret_cast<LaneBits*>(&s.going[u * w]) = going;
       all &= going;
     }

@@ -79,8 +79,7 @@ MF_LOOP void lane_teacher_half(const LaneTeacher<T>& g, int64_t half) {
   }
   Wide beside2{};
   for (int64_t i = 0; i < g.filter; ++i) {
-    const Wide x =
-        load_wide(g.v + i * w + half) - along * wide_element<T, w_shared>(g.w, i, half);
+    const Wide x = load_wide(g.v + i * w + half) - along * wide_element<T, w_shared>(g.w, i, half);
     beside2 += x * x;
   }
   const Wide zero{};
@@ -102,21 +101,20 @@ MF_LOOP void lane_teacher_half(const LaneTeacher<T>& g, int64_t half) {
 
   for (int64_t i = 0; i < g.filter; ++i) {
     const int64_t at = i * w + half;
-    store_wide(g.grad_v + at, stay * load_wide(g.v + at) -
-                                  pull * wide_element<T, w_shared>(g.w, i, half));
+    store_wide(g.grad_v + at,
+               stay * load_wide(g.v + at) - pull * wide_element<T, w_shared>(g.w, i, half));
   }
   constexpr double own = (pi - 1) * share;
   for (int64_t i = 0; i < g.patches; ++i) {
     const int64_t at = i * w + half;
-    store_wide(g.grad_a + at, (own * load_wide(g.a + at) -
-                               lean * wide_element<T, a_shared>(g.a_star, i, half)) +
-                                  shift);
+    store_wide(
+        g.grad_a + at,
+        (own * load_wide(g.a + at) - lean * wide_element<T, a_shared>(g.a_star, i, half)) + shift);
   }
   if (g.loss == nullptr) return;
   Wide error2{};
   for (int64_t i = 0; i < g.patches; ++i) {
-    const Wide x =
-        load_wide(g.a + i * w + half) - wide_element<T, a_shared>(g.a_star, i, half);
+    const Wide x = load_wide(g.a + i * w + half) - wide_element<T, a_shared>(g.a_star, i, half);
     error2 += x * x;
   }
   // teacher_gap, teacher_loss

@@ -123,6 +123,21 @@ void check_separate(const char* operation, const char* name, const View& v) {
   }
 }
 
+/// Every operand of a student and its teacher fits the others.
+template <class T>
+void check_teacher(const char* operation, const Students<T>& student, const Teachers<T>& teacher) {
+  const auto fits = [&](const char* name, const auto& vector, std::int64_t count) {
+    if (vector.count == count && (vector.slots == student.v.slots || vector.slot_stride == 0))
+      return;
+    reject(std::string(operation) + ": " + name + " " + vector_shape(vector) + " for v " +
+           vector_shape(student.v) + " and a " + vector_shape(student.a));
+  };
+  if (student.v.slots != student.a.slots) fits("a", student.a, -1);
+  fits("w*", teacher.w, student.v.count);
+  fits("a*", teacher.a, student.a.count);
+  if (teacher.sum == nullptr) reject(std::string(operation) + ": no sum of a*");
+}
+
 }  // namespace
 
 template <class T>
@@ -472,6 +487,52 @@ void widen(Executor& executor, const WidenArgs<T>& args) {
 }
 template void widen(Executor&, const WidenArgs<float>&);
 template void widen(Executor&, const WidenArgs<double>&);
+
+template <class T>
+void teacher_gradient(Executor& executor, const TeacherGradientArgs<T>& args) {
+  check_teacher("teacher_gradient", args.student, args.teacher);
+  check_alike("teacher_gradient", "v", args.student.v, "grad_v", args.grad_v);
+  check_alike("teacher_gradient", "a", args.student.a, "grad_a", args.grad_a);
+  check_separate("teacher_gradient", "grad_v", args.grad_v);
+  check_separate("teacher_gradient", "grad_a", args.grad_a);
+  if (args.student.v.slots == 0) return;
+  carry_out<T>(executor, Operation::teacher_gradient, &TypedTable<T>::teacher_gradient, args);
+}
+template void teacher_gradient(Executor&, const TeacherGradientArgs<float>&);
+template void teacher_gradient(Executor&, const TeacherGradientArgs<double>&);
+
+template <class T>
+void teacher_distance(Executor& executor, const TeacherDistanceArgs<T>& args) {
+  check_teacher("teacher_distance", args.student, args.teacher);
+  check_rows("teacher_distance", args.student.v.slots, 1, args.out_stride);
+  if (args.student.v.slots == 0) return;
+  carry_out<T>(executor, Operation::teacher_distance, &TypedTable<T>::teacher_distance, args);
+}
+template void teacher_distance(Executor&, const TeacherDistanceArgs<float>&);
+template void teacher_distance(Executor&, const TeacherDistanceArgs<double>&);
+
+template <class T>
+void teacher_check(Executor& executor, const TeacherCheckArgs<T>& args) {
+  check_teacher("teacher_check", args.student, args.teacher);
+  check_count("teacher_check", args.student.v.slots, args.control.slots);
+  if (args.student.v.slots == 0) return;
+  carry_out<T>(executor, Operation::teacher_check, &TypedTable<T>::teacher_check, args);
+}
+template void teacher_check(Executor&, const TeacherCheckArgs<float>&);
+template void teacher_check(Executor&, const TeacherCheckArgs<double>&);
+
+void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
+  if (args.members < 0) reject("scalar_orbits: " + std::to_string(args.members) + " members");
+  if (args.dimension < 1 || args.dimension > 4) {
+    reject("scalar_orbits: dimension " + std::to_string(args.dimension) + ", expected 1 to 4");
+  }
+  if (args.check_every < 1 || args.max_steps < 1 || args.max_steps % args.check_every != 0) {
+    reject("scalar_orbits: max_steps " + std::to_string(args.max_steps) +
+           ", expected a multiple of check_every " + std::to_string(args.check_every));
+  }
+  if (args.members == 0) return;
+  carry_out(executor, Operation::scalar_orbits, &KernelTables::scalar_orbits, args);
+}
 
 void advance_resident(Executor& executor, const ResidentArgs& args) {
   if (args.program == nullptr || args.count < 0) reject("advance_resident: no program");

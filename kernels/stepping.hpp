@@ -12,11 +12,13 @@ namespace manyfold::kernels {
 /// Why a slot's member ended; 0 while it has not.
 enum class StopReason : std::int32_t {
   none = 0,
-  steps,       ///< all its steps are done
-  train_loss,  ///< train loss at or below stop.train_loss
-  grad_norm,   ///< gradient norm at or below stop.grad_norm
-  non_finite,  ///< train loss or gradient norm is not finite
-  divergence,  ///< train loss above stop.divergence
+  steps,           ///< all its steps are done
+  train_loss,      ///< train loss at or below stop.train_loss
+  grad_norm,       ///< gradient norm at or below stop.grad_norm
+  non_finite,      ///< train loss or gradient norm is not finite
+  divergence,      ///< train loss above stop.divergence
+  global_minimum,  ///< a student is at its teacher (kernels/teacher.hpp)
+  spurious,        ///< a student is at the other end point
 };
 
 /// Per-slot state of the stepping, in device memory; one element a slot.

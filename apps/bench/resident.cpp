@@ -16,6 +16,7 @@
 #include "apps/bench/bench.hpp"
 #include "apps/bench/peers_run.hpp"
 #include "apps/bench/plain_loops.hpp"
+#include "apps/bench/resident_rows.hpp"
 #include "core/error.hpp"
 #include "core/random/philox.hpp"
 #include "core/record/record_file.hpp"
@@ -508,6 +509,19 @@ constexpr ResidentRow resident_rows[] = {
     {"greedy-3-rms-full", "depth 3, 20x20, RMS-scaled GD", greedy_3_rms_full, true},
     {"jumps-3", "widths 2-100-100-2, SGD on one entry, L2", jumps_3, true},
     {"mixed", "many 8x8 nets with log-uniform numbers of steps", mixed, false},
+    {"scalar-map", "orbits of a scalar problem over a grid of starts and steps",
+     [](Executor& executor, const BenchFlags& flags) {
+       return bench_scalar_map(executor, flags.full, flags.repeats);
+     },
+     true},
+    {"theorem-3.1", "random starts in four dimensions at 99.9 % of a bound on the step",
+     [](Executor& executor, const BenchFlags& flags) {
+       return bench_theorem_3_1(executor, flags.full, flags.repeats);
+     },
+     false},
+    {"table", "students of convolutional teachers to one of two end points",
+     [](Executor& executor, const BenchFlags& flags) { return bench_table(executor, flags.full); },
+     true},
 };
 
 }  // namespace

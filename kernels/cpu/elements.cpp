@@ -11,6 +11,7 @@
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/teacher.hpp"
 #include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 #include "kernels/elements/widen.hpp"
@@ -101,5 +102,26 @@ void diffuse(Executor& executor, const DiffuseArgs<T>& args) {
 }
 template void diffuse(Executor&, const DiffuseArgs<float>&);
 template void diffuse(Executor&, const DiffuseArgs<double>&);
+
+template <class T>
+void teacher_gradient(Executor& executor, const TeacherGradientArgs<T>& args) {
+  elements::teacher_gradient(ForEach(executor), args);
+}
+template void teacher_gradient(Executor&, const TeacherGradientArgs<float>&);
+template void teacher_gradient(Executor&, const TeacherGradientArgs<double>&);
+
+template <class T>
+void teacher_distance(Executor& executor, const TeacherDistanceArgs<T>& args) {
+  elements::teacher_distance(ForEach(executor), args);
+}
+template void teacher_distance(Executor&, const TeacherDistanceArgs<float>&);
+template void teacher_distance(Executor&, const TeacherDistanceArgs<double>&);
+
+template <class T>
+void teacher_check(Executor& executor, const TeacherCheckArgs<T>& args) {
+  elements::teacher_check(ForEach(executor), args);
+}
+template void teacher_check(Executor&, const TeacherCheckArgs<float>&);
+template void teacher_check(Executor&, const TeacherCheckArgs<double>&);
 
 }  // namespace manyfold::kernels::cpu

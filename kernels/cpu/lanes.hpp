@@ -129,6 +129,38 @@ struct LaneUpdate {
   bool nesterov;
 };
 
+/// TeacherGradientArgs (kernels/teacher.hpp): the gradient, and the loss (lane; may be null).
+template <class T>
+struct LaneTeacher {
+  int64_t filter, patches;
+  const T* v;
+  const T* a;
+  const T* w;
+  bool w_shared;
+  const T* a_star;
+  bool a_star_shared;
+  const double* sum;  ///< 1.a* (lane)
+  T* grad_v;
+  T* grad_a;
+  double* loss;
+};
+
+/// ScalarOrbitsArgs (kernels/scalar_orbits.hpp), of the members that `take` hands out: it returns
+/// how many it has for the caller, from *first on; none: there are no more.
+struct LaneOrbits {
+  const double* x;
+  const double* y;
+  const double* h;
+  double mu, far, close;
+  int64_t check_every, max_steps;
+  double* end_x;
+  double* end_y;
+  int64_t* end_step;
+  int32_t* fate;
+  int64_t (*take)(void* queue, int64_t* first);
+  void* queue;
+};
+
 template <class T>
 struct TypedLaneLoops {
   int64_t lanes;
@@ -148,11 +180,13 @@ struct TypedLaneLoops {
   void (*sign_descend)(const LaneUpdate<T>& args);
   /// x = a x + b y; a, b (lane).
   void (*linear_combination)(T* x, const T* y, const T* a, const T* b, int64_t count);
+  void (*teacher_gradient)(const LaneTeacher<T>& args);
 };
 
 struct LaneLoops {
   TypedLaneLoops<float> f32;
   TypedLaneLoops<double> f64;
+  void (*orbits[4])(const LaneOrbits& args);  ///< in 1 to 4 dimensions
 };
 
 namespace avx512 {

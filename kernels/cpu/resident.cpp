@@ -27,6 +27,7 @@
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/teacher.hpp"
 #include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 #include "kernels/resident/capture.hpp"
@@ -288,6 +289,12 @@ class Thread {
         return running_extreme(instruction.as<ExtremeArgs>(), for_each);
       case Operation::first_crossing:
         return first_crossing(instruction.as<CrossingArgs>(), for_each);
+      case Operation::teacher_gradient:
+        return teacher_gradient(instruction.as<TeacherGradientArgs<T>>());
+      case Operation::teacher_distance:
+        return teacher_distance(instruction.as<TeacherDistanceArgs<T>>(), for_each);
+      case Operation::teacher_check:
+        return teacher_check(instruction.as<TeacherCheckArgs<T>>(), for_each);
       default:
         throw std::logic_error(std::string("no lanes for ") +
                                resident::name_of(instruction.operation));
@@ -507,6 +514,36 @@ class Thread {
       to_row(row.first, row.first_stride, i);
       elements::first_crossing(for_each, row);
     }
+  }
+
+  void teacher_gradient(const TeacherGradientArgs<T>& args) {
+    const Students<T>& student = args.student;
+    const Teachers<T>& teacher = args.teacher;
+    loops_.teacher_gradient({student.v.count, student.a.count, student.v.data, student.a.data,
+                             teacher.w.data, teacher.w.slot_stride == 0, teacher.a.data,
+                             teacher.a.slot_stride == 0, teacher.sum, args.grad_v.data,
+                             args.grad_a.data, args.loss});
+  }
+  /// The place of a lane, its elements `lanes` apart.
+  elements::TeacherPlace<T> place_of(const Students<T>& student, const Teachers<T>& teacher,
+                                     std::int64_t lane) const {
+    const auto at = [&](const auto& vector) {
+      return vector.slot_stride == 0 ? vector.data : vector.data + lane;
+    };
+    const auto step = [&](const auto& vector) { return vector.slot_stride == 0 ? 1 : lanes_; };
+    return {student.v.data + lane, student.a.data + lane, lanes_,         at(teacher.w),
+            step(teacher.w),       at(teacher.a),         step(teacher.a)};
+  }
+  void teacher_distance(const TeacherDistanceArgs<T>& args, const ForEachLane& for_each) {
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      args.out[lane] =
+          elements::teacher_distance_of(args, place_of(args.student, args.teacher, lane), lane);
+    });
+  }
+  void teacher_check(const TeacherCheckArgs<T>& args, const ForEachLane& for_each) {
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      elements::teacher_check_of(args, place_of(args.student, args.teacher, lane), lane);
+    });
   }
 
   const ResidentArgs& args_;

@@ -239,6 +239,40 @@ MF_FN void each_operand(CrossingArgs& args, Visitor&& visit) {
 }
 
 template <class T, class Visitor>
+MF_FN void each_operand_of_pair(Students<T>& student, Teachers<T>& teacher, Visitor&& visit) {
+  visit.vector(student.v, Access::read);
+  visit.vector(student.a, Access::read);
+  visit.vector(teacher.w, Access::read);
+  visit.vector(teacher.a, Access::read);
+  visit.numbers(teacher.sum, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(TeacherGradientArgs<T>& args, Visitor&& visit) {
+  each_operand_of_pair(args.student, args.teacher, visit);
+  visit.vector(args.grad_v, Access::write);
+  visit.vector(args.grad_a, Access::write);
+  visit.numbers(args.loss, 1, 1, Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(TeacherDistanceArgs<T>& args, Visitor&& visit) {
+  each_operand_of_pair(args.student, args.teacher, visit);
+  visit.numbers(args.out, 1, args.out_stride, Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(TeacherCheckArgs<T>& args, Visitor&& visit) {
+  visit.numbers(args.control.active, 1, 1, Access::update);
+  visit.numbers(args.control.reason, 1, 1, Access::update);
+  each_operand_of_pair(args.student, args.teacher, visit);
+  visit.numbers(args.global_a, 1, 1, Access::read);
+  visit.numbers(args.global_angle, 1, 1, Access::read);
+  visit.numbers(args.spurious_a, 1, 1, Access::read);
+  visit.numbers(args.spurious_angle, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
 MF_FN void each_operand(SampledProductArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.a, Access::read);
   visit.matrix(args.b, Access::read);

@@ -121,7 +121,9 @@ void Ensemble::evaluate(bool checked) {
 }
 
 void Ensemble::inspect() {
-  kernels::check_stop(executor_, control_.control());
+  const kernels::StepControl control = control_.control();
+  kernels::check_stop(executor_, control);
+  model_->check(control);
   observe_watches();
 }
 

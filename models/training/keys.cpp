@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "models/factorization/factorization.hpp"
+#include "models/teacher/teacher.hpp"
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
 #include "models/training/probes.hpp"
@@ -88,7 +89,7 @@ void add_record_keys(Spec& spec) {
 }  // namespace
 
 std::span<const ModelKind> model_kinds() {
-  static const std::array kinds{factorization_kind()};
+  static const std::array kinds{factorization_kind(), teacher_kind()};
   return kinds;
 }
 
@@ -106,13 +107,15 @@ const Spec& experiment_spec() {
   static const Spec spec = [] {
     Spec all;
     add_general_keys(all);
-    KeySpec kind{.path = "model.kind",
-                 .type = Type::text,
-                 .doc =
-                     "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
-                     "P = W_k ... W_1, with the gradient of f / 2; asymmetric: W = U V^T; "
-                     "scalar: W = x.y; rank_one: W = u v^T.",
-                 .required = true};
+    KeySpec kind{
+        .path = "model.kind",
+        .type = Type::text,
+        .doc =
+            "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
+            "P = W_k ... W_1, with the gradient of f / 2; asymmetric: W = U V^T; "
+            "scalar: W = x.y; rank_one: W = u v^T; teacher: the student of a convolutional "
+            "teacher (Du 2019, thesis, chapter 5), on its population loss.",
+        .required = true};
     for (const ModelKind& model : model_kinds()) {
       kind.choices.insert(kind.choices.end(), model.names.begin(), model.names.end());
     }

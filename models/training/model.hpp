@@ -102,6 +102,9 @@ class Model {
   /// are in it. Kernels only.
   virtual void evaluate_stochastic(const kernels::StepControl& control,
                                    const StochasticGradient& what) = 0;
+  /// Ends members by conditions of the model's own at the state that `evaluate` saw last, right
+  /// after kernels::check_stop. Kernels only.
+  virtual void check(const kernels::StepControl&) {}
   /// Number of terms of each slot's objective (slot), in device memory, filled by `load`.
   virtual const std::int64_t* terms() = 0;
 

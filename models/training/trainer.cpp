@@ -44,6 +44,10 @@ Ending ending(std::int32_t reason) {
       return {MemberStatus::diverged, "not finite"};
     case kernels::StopReason::divergence:
       return {MemberStatus::diverged, "above stop.divergence"};
+    case kernels::StopReason::global_minimum:
+      return {MemberStatus::converged, "global"};
+    case kernels::StopReason::spurious:
+      return {MemberStatus::converged, "spurious"};
     case kernels::StopReason::none:
       break;
   }

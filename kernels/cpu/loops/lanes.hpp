@@ -546,22 +546,5 @@ void lane_linear_combination(T* x, const T* y, const T* a, const T* b, int64_t c
   }
 }
 
-template <class T>
-constexpr TypedLaneLoops<T> typed_lane_loops() {
-  return {width<T>,
-          lane_gemm<T>,
-          lane_residual<T>,
-          lane_sparse<T>,
-          lane_sampled<T>,
-          lane_sparse_top_layer<T>,
-          lane_inner_product<T>,
-          lane_add_scaled<T>,
-          lane_descend<T>,
-          lane_heavy_ball<T>,
-          lane_adam<T>,
-          lane_sign_descend<T>,
-          lane_linear_combination<T>};
-}
-
 }  // namespace
 }  // namespace manyfold::kernels::cpu::MF_ISA

@@ -520,7 +520,9 @@ constexpr ResidentRow resident_rows[] = {
      },
      false},
     {"table", "students of convolutional teachers to one of two end points",
-     [](Executor& executor, const BenchFlags& flags) { return bench_table(executor, flags.full); },
+     [](Executor& executor, const BenchFlags& flags) {
+       return bench_table(executor, flags.full, flags.device.path);
+     },
      true},
 };
 

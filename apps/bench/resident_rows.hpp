@@ -2,16 +2,21 @@
 // They follow apps/bench/peers/workloads: constants, stopping rules, and what counts as a step.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "apps/bench/bench.hpp"
 
 namespace manyfold::apps {
 
+/// The FMA peak of this machine's threads, measured now, and the row's share of it by the
+/// operations of one unit of its value; on a GPU nothing.
+void state_peak(BenchRow& row, const Executor& executor, double operations);
+
 /// "table": students of convolutional teachers to one of their two end points (teacher_table.py);
 /// `full`: 180,000 of them, else 5,004. Throws DeviceError where a member ends elsewhere, or, at
 /// full scale, where a cell's share of successes is not the thesis's.
-std::vector<BenchRow> bench_table(Executor& executor, bool full);
+std::vector<BenchRow> bench_table(Executor& executor, bool full, const std::string& path);
 
 /// "scalar-map": orbits over a grid of starts and steps (scalar_map.py); `full`: 1000 x 1000 to
 /// 10^4 steps, else 200 x 200 to 1000. Throws DeviceError where orbits differ from plain loops.

@@ -18,6 +18,7 @@
 #include "core/error.hpp"
 #include "core/executor/memory.hpp"
 #include "core/random/philox.hpp"
+#include "kernels/cpu/fma_peak.hpp"
 #include "kernels/scalar_orbits.hpp"
 
 namespace manyfold::apps {
@@ -140,6 +141,16 @@ double operations(int dimension) {
 
 }  // namespace
 
+void state_peak(BenchRow& row, const Executor& executor, double operations) {
+  if (executor.device().kind != "cpu") return;
+  const double peak = kernels::cpu::measure_fma_peak<double>(0.25, executor.device().compute_units);
+  row.peak = peak * 1e-9;
+  row.peak_unit = "GFLOP/s";
+  row.share_of_peak = row.value * operations / peak;
+  row.floor = "FMA";
+  row.share_of_floor = row.share_of_peak;
+}
+
 std::vector<BenchRow> bench_scalar_map(Executor& executor, bool full, int repeats) {
   const std::int64_t side = full ? 1000 : 200;
   const std::int64_t max_steps = full ? 10'000 : 1000;
@@ -163,6 +174,7 @@ std::vector<BenchRow> bench_scalar_map(Executor& executor, bool full, int repeat
       "s, {:.1f} % converge, {:.1f} % diverge, {:.1f} % stay",
       check_every, operations(1), static_cast<double>(ends.steps()), ends.seconds,
       percent(OrbitFate::converged), percent(OrbitFate::diverged), percent(OrbitFate::bounded));
+  state_peak(row, executor, operations(1));
   return {row};
 }
 
@@ -208,6 +220,7 @@ std::vector<BenchRow> bench_theorem_3_1(Executor& executor, bool full, int repea
       "converge within {} steps (asked: {}), {:.4g} member-steps in {:.4g} s",
       check_every, operations(2), members, *std::max_element(ends.step.begin(), ends.step.end()),
       max_steps, static_cast<double>(ends.steps()), ends.seconds);
+  state_peak(row, executor, operations(2));
   return {row};
 }
 

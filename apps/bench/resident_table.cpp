@@ -88,12 +88,12 @@ class TemporaryFolder {
 
 }  // namespace
 
-std::vector<BenchRow> bench_table(Executor& executor, bool full) {
+std::vector<BenchRow> bench_table(Executor& executor, bool full, const std::string& path) {
   const std::int64_t per_cell = full ? 5000 : 139;
   const Experiment experiment =
       Experiment::parse(experiment_text(per_cell), "bench resident table", {}, experiment_spec());
   Plan plan = make_plan(experiment, executor.device());
-  choose_paths(plan, experiment, executor);
+  choose_paths(plan, experiment, executor, path);
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "samples.log";
   RunSummary summary;
@@ -160,6 +160,13 @@ std::vector<BenchRow> bench_table(Executor& executor, bool full) {
       operations, static_cast<double>(summary.member_steps), summary.seconds,
       summary.profile ? summary.profile->load : 0.0, summary.profile ? summary.profile->step : 0.0,
       ends["global"], ends["spurious"], ends["steps"], worst);
+  row.path = paths_text(plan);
+  if (summary.usage.place_steps > 0) {
+    row.utilization = summary.utilization();
+    const double before = summary.utilization_before_drain();
+    if (std::isfinite(before)) row.utilization_before_drain = before;
+  }
+  state_peak(row, executor, operations);
   return {row};
 }
 

@@ -16,10 +16,13 @@ constexpr double pi = 3.14159265358979323846;
 
 // Of acute_angle.
 constexpr double acute_tan_eighth = 0.41421356237309503;
-constexpr double acute_coefficients[12] = {
-    0.015113751209243478, -0.033387810778772384, 0.04499500136790281, -0.05217312427531867,
-    0.0587683398166983,   -0.06666205257609008,  0.07692281099775194, -0.09090908059023865,
-    0.111111110853219,    -0.14285714285329704,  0.19999999999997015, -0.33333333333333326};
+MF_FN double acute_coefficient(int i) {
+  constexpr double coefficients[12] = {
+      0.015113751209243478, -0.033387810778772384, 0.04499500136790281, -0.05217312427531867,
+      0.0587683398166983,   -0.06666205257609008,  0.07692281099775194, -0.09090908059023865,
+      0.111111110853219,    -0.14285714285329704,  0.19999999999997015, -0.33333333333333326};
+  return coefficients[i];
+}
 
 /// The angle of (cosine, sine) for sine, cosine >= 0, not both 0: in [0, pi/2], within 2 ulp.
 ///
@@ -34,8 +37,8 @@ MF_FN double acute_angle(double sine, double cosine) {
   const double below = small ? cosine : large ? sine : sine + cosine;
   const double x = above / below;
   const double z = exact::times(x, x);
-  double q = acute_coefficients[0];
-  for (int i = 1; i < 12; ++i) q = exact::times_plus(q, z, acute_coefficients[i]);
+  double q = acute_coefficient(0);
+  for (int i = 1; i < 12; ++i) q = exact::times_plus(q, z, acute_coefficient(i));
   return base + (x + exact::times(exact::times(x, z), q));
 }
 

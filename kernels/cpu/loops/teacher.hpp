@@ -43,9 +43,9 @@ MF_LOOP Wide lane_acute_angle(Wide sine, Wide cosine) {
   const Wide below = small ? cosine : (large ? sine : sine + cosine);
   const Wide x = above / below;
   const Wide z = x * x;
-  Wide q = broadcast(acute_coefficients[0]);
+  Wide q = broadcast(acute_coefficient(0));
 #pragma GCC unroll 12
-  for (int i = 1; i < 12; ++i) q = q * z + acute_coefficients[i];
+  for (int i = 1; i < 12; ++i) q = q * z + acute_coefficient(i);
   return base + (x + x * z * q);
 }
 

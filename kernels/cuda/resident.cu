@@ -18,6 +18,7 @@
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/stepping.hpp"
+#include "kernels/elements/teacher.hpp"
 #include "kernels/elements/updates.hpp"
 #include "kernels/elements/watch.hpp"
 #include "kernels/resident/capture.hpp"
@@ -294,6 +295,12 @@ MF_KERNEL void carry_out(const Instruction& instruction) {
       return elements::diffuse(for_each, instruction.as<DiffuseArgs<T>>());
     case Operation::perturb:
       return perturb_slot(instruction.as<PerturbArgs<T>>(), 0);
+    case Operation::teacher_gradient:
+      return elements::teacher_gradient(for_each, instruction.as<TeacherGradientArgs<T>>());
+    case Operation::teacher_distance:
+      return elements::teacher_distance(for_each, instruction.as<TeacherDistanceArgs<T>>());
+    case Operation::teacher_check:
+      return elements::teacher_check(for_each, instruction.as<TeacherCheckArgs<T>>());
     case Operation::check_stop:
       return elements::check_stop(for_each, instruction.as<StepControl>());
     case Operation::constant_step:

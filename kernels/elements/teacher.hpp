@@ -73,8 +73,8 @@ MF_FN void teacher_gradient_of(const TeacherGradientArgs<T>& args, std::int64_t 
   args.loss[slot] = teacher_loss(sum, norm2, product, teacher_gap(angle));
 }
 
-template <class T, class Launcher>
-void teacher_gradient(const Launcher& for_each, const TeacherGradientArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void teacher_gradient(const Launcher& for_each, const TeacherGradientArgs<T>& args) {
   for_each("teacher_gradient", args.student.a.slots, 1,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t) { teacher_gradient_of(args, slot); });
 }
@@ -92,8 +92,8 @@ MF_FN double teacher_distance_of(const TeacherDistanceArgs<T>& args, const Teach
   return args.what == TeacherDistance::a ? sqrt(sum) : fabs(sum - args.teacher.sum[slot]);
 }
 
-template <class T, class Launcher>
-void teacher_distance(const Launcher& for_each, const TeacherDistanceArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void teacher_distance(const Launcher& for_each, const TeacherDistanceArgs<T>& args) {
   for_each("teacher_distance", args.student.a.slots, 1,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
              args.out[slot * args.out_stride] =
@@ -127,8 +127,8 @@ MF_FN void teacher_check_of(const TeacherCheckArgs<T>& args, const TeacherPlace<
   }
 }
 
-template <class T, class Launcher>
-void teacher_check(const Launcher& for_each, const TeacherCheckArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void teacher_check(const Launcher& for_each, const TeacherCheckArgs<T>& args) {
   for_each("teacher_check", args.student.a.slots, 1,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
              teacher_check_of(args, place_of(args.student, args.teacher, slot), slot);

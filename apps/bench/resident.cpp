@@ -116,11 +116,16 @@ double executed_products(const kernels::resident::Program* program, double obser
   for (std::int32_t i = begin[kernels::resident::evaluate];
        i < begin[kernels::resident::evaluate + 1]; ++i) {
     const Operation operation = program->instructions[static_cast<std::size_t>(i)].operation;
-    const bool sparse =
-        operation == Operation::sampled_product || operation == Operation::sparse_product;
-    if (!sparse && operation != Operation::gemm) continue;
-    products += 1;
-    executed += sparse ? observed : 1;
+    if (operation == Operation::gemm) {
+      products += 1;
+      executed += 1;
+    } else if (operation == Operation::sampled_product || operation == Operation::sparse_product) {
+      products += 1;
+      executed += observed;
+    } else if (operation == Operation::sparse_top_layer) {  // W P, S P^T and W^T S
+      products += 3;
+      executed += 3 * observed;
+    }
   }
   return products > 0 ? executed / products : 1;
 }

@@ -154,8 +154,8 @@ std::vector<BadInput> experiments() {
        {{"\"deep_linear\"", "\"deep_liner\""}},
        {},
        {"small.toml:5: model.kind: found \"deep_liner\", expected one of \"deep_linear\", "
-        "\"symmetric\", \"asymmetric\", \"scalar\", \"rank_one\"; did you mean "
-        "\"deep_linear\"?\n"}},
+        "\"symmetric\", \"asymmetric\", \"scalar\", \"rank_one\", \"teacher\"; did you "
+        "mean \"deep_linear\"?\n"}},
       {"WordUnknown",
        bad_input,
        {},

@@ -28,7 +28,10 @@ double operations_of(const std::string& row) {
 
 TEST(BenchResident, RowsAreCheckedAndComplete) {
   const Scratch scratch;
-  const Outcome outcome = run_program(scratch.path(), resident({"--members", "16"}));
+  const Outcome outcome = run_program(
+      scratch.path(),
+      resident({"--members", "16", "--rows",
+                "greedy-2-full,greedy-2-masked,greedy-3-gd-full,greedy-3-rms-full,jumps-3,mixed"}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
   const nlohmann::json rows = outcome.json().at("rows");
   std::set<std::string> found;

@@ -230,7 +230,7 @@ class Fuser {
         sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.k <= longest_row &&
         same(gradient.x, sampled.b) && gradient.x_line == 1 && gradient.c_step == 1 &&
         same(slope.x, sampled.a) && slope.x_step == 1 && slope.c_line == 1;
-    if (!as_expected || move_step(sampled, gradient, top) == false) return;
+    if (!as_expected || !move_step(sampled, gradient, top)) return;
     if (read_elsewhere(bytes_of(sampled.a), evaluate, 0, at + 2) ||
         read_elsewhere(bytes_of(sampled.residual), evaluate, first, at + 2))
       return;

@@ -328,6 +328,9 @@ MF_KERNEL void carry_out(const Instruction& instruction) {
   }
 }
 
+static_assert(resident::inspect == resident::evaluate_checked + 1 &&
+              resident::move_checked == resident::inspect + 1 &&
+              resident::move == resident::evaluate + 1);
 template <class T>
 MF_KERNEL void run_section(const Instruction* program, const ProgramView& view, int section) {
   for (std::int32_t i = view.begin[section]; i < view.begin[section + 1]; ++i) {
@@ -375,16 +378,18 @@ __global__ void __launch_bounds__(threads)
 
     while (*active != 0 && *step < until) {
       const bool checked = *step % view.check_every == 0;
-      run_section<T>(program, view, checked ? resident::evaluate_checked : resident::evaluate);
-      ++steps;
-      if (checked) {
-        run_section<T>(program, view, resident::inspect);
-        if (*active == 0) {
-          --steps;  // it ended before the step
-          break;
-        }
+      // A loop, so that the operations stand in the kernel once and not three times: the compiler
+      // would have them in it wherever they are called.
+      const int parts = checked ? 3 : 2;
+      bool ended = false;
+#pragma unroll 1
+      for (int part = 0; part < parts && !ended; ++part) {
+        const int section = (checked ? resident::evaluate_checked : resident::evaluate) + part;
+        run_section<T>(program, view, section);
+        ended = section == resident::inspect && *active == 0;  // before the step
       }
-      run_section<T>(program, view, checked ? resident::move_checked : resident::move);
+      if (ended) break;
+      ++steps;
     }
 
     for (std::int32_t r = 0; r < view.region_count; ++r) {
@@ -410,16 +415,16 @@ __global__ void __launch_bounds__(threads)
 void advance_resident(Executor& executor, const ResidentArgs& args) {
   const ProgramView& view = args.program->device;
   const CudaExecutor& device = cuda(executor);
-  const std::int64_t bytes = args.program->block_bytes();
-  // What else a block takes of a multiprocessor's shared memory: 1 KiB.
-  const std::int64_t fit = std::clamp<std::int64_t>(
-      (static_cast<std::int64_t>(device.shared_memory()) + 1024) / (bytes + 1024), 1,
-      2048 / threads);
-  const std::int64_t blocks = std::min(args.count, fit * device.multiprocessors());
+  const auto bytes = static_cast<std::size_t>(args.program->block_bytes());
   const auto start = [&](auto* kernel) {
+    // No more blocks than run at once: one that waited for another to end would find the list
+    // empty, and count as a place that took no steps.
+    const std::int64_t places =
+        std::int64_t{blocks_at_once("advance_resident", kernel, threads, bytes)} *
+        device.multiprocessors();
+    const std::int64_t blocks = std::min(args.count, std::max<std::int64_t>(places, 1));
     launch(device, "advance_resident", kernel, dim3(static_cast<unsigned int>(blocks)),
-           dim3(threads), static_cast<std::size_t>(bytes), view, args.count, args.slots, args.until,
-           args.usage);
+           dim3(threads), bytes, view, args.count, args.slots, args.until, args.usage);
   };
   if (view.element_bytes == sizeof(float)) {
     start(resident_kernel<float>);

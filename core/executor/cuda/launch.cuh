@@ -16,18 +16,34 @@
 
 namespace manyfold {
 
-/// Launches on the executor's stream; `name` stands in errors. Shared memory above 48 KB is asked
-/// for here. An empty grid is nothing to do.
+/// Asks for dynamic shared memory above 48 KB, which a kernel does not get unasked.
+template <class... Parameters>
+void ask_for_shared(const char* name, void (*kernel)(Parameters...), std::size_t shared_bytes) {
+  if (shared_bytes <= 48 * 1024) return;
+  check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared_bytes)),
+        name);
+}
+
+/// Blocks of a kernel that a multiprocessor holds at once, as its registers, threads and shared
+/// memory allow.
+template <class... Parameters>
+int blocks_at_once(const char* name, void (*kernel)(Parameters...), int threads,
+                   std::size_t shared_bytes) {
+  ask_for_shared(name, kernel, shared_bytes);
+  int blocks = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes),
+        name);
+  return blocks;
+}
+
+/// Launches on the executor's stream; `name` stands in errors. An empty grid is nothing to do.
 template <class... Parameters, class... Arguments>
 void launch(const CudaExecutor& executor, const char* name, void (*kernel)(Parameters...),
             dim3 grid, dim3 block, std::size_t shared_bytes, Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  if (shared_bytes > 48 * 1024) {
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
-          name);
-  }
+  ask_for_shared(name, kernel, shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;

@@ -261,6 +261,80 @@ TEST_P(ResidentOnDevice, StopsOnTheWayChangeNothing) {
   EXPECT_TRUE(same_bits(at_once, reach({1, 2, 3, 10, 11, 64, 120})));
 }
 
+// The order of the list, its cuts into launches and the company: the whole state of a member, the
+// optimizer's memory included, has the bits that it has when the member is alone.
+TEST_P(ResidentOnDevice, TheOrderOfTheListChangesNothing) {
+  const auto device = executor();
+  const std::string completion =
+      "kind = \"completion\"\nobserved = 0.5\ntarget = { kind = \"gaussian\", rows = 7, cols = 6 }";
+  const std::array optimizers{
+      "kind = \"gd\"\nlearning_rate = 0.02",
+      "kind = \"adam\"\nlearning_rate = 0.01",
+      "kind = \"perturbed_gd\"\nlearning_rate = 0.01\ngrad_threshold = 100.0\nradius = "
+      "1e-3\nmin_steps = 5",
+      "kind = \"sgd_entries\"\nlearning_rate = 0.001\nbatch = 3\nreplacement = "
+      "false\nlabel_noise = 0.1",
+  };
+  constexpr std::int64_t count = 13;
+  constexpr std::int64_t end = 40;
+  for (const char* const optimizer : optimizers) {
+    for (const char* const precision : {"f64", "f32"}) {
+      SCOPED_TRACE(fmt::format("{}, {}", optimizer, precision));
+      Parts parts;
+      parts.top = "";  // a problem each: entries are read where they rest, by slot
+      parts.objective = completion;
+      parts.optimizer = optimizer;
+      parts.rest =
+          "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 11]\nvalues = "
+          "[0.01, 0.002]";
+      const Experiment experiment = Experiment::parse(
+          text(parts, count), "test.toml",
+          {"sweep.\"problem.seed\"=[1]", fmt::format("precision=\"{}\"", precision)},
+          experiment_spec());
+      ASSERT_EQ(experiment.members(), count);
+      Plan plan = make_plan(experiment, device->device());
+      choose_paths(plan, experiment, *device, "resident");
+      std::vector<Settings> members;
+      for (std::int64_t m = 0; m < count; ++m) members.push_back(experiment.member(m));
+      // Lists of slots, each carried to a step: a launch a pair.
+      using Launches = std::vector<std::pair<std::vector<std::int32_t>, std::int64_t>>;
+      const auto reach = [&](const Launches& launches) {
+        Ensemble ensemble(*device, members.front(), plan.families.front(), plan.probes,
+                          plan.check_every);
+        ensemble.load(members);
+        for (const auto& [slots, until] : launches) {
+          Buffer<std::int32_t> list(*device, static_cast<std::int64_t>(slots.size()));
+          list.upload(slots);
+          ensemble.advance_only(list.data(), list.size(), until);
+        }
+        return ensemble.save(0, count);
+      };
+      std::vector<std::int32_t> in_order(count);
+      std::iota(in_order.begin(), in_order.end(), 0);
+      std::vector<std::int32_t> mixed_up;
+      for (std::int32_t i = 0; i < count; ++i) mixed_up.push_back((5 * i + 7) % count);
+      std::vector<std::int32_t> backwards(in_order.rbegin(), in_order.rend());
+      Launches alone;
+      for (const std::int32_t slot : backwards) alone.push_back({{slot}, end});
+
+      const auto expected = reach({{in_order, end}});
+      for (const Launches& launches :
+           {Launches{{mixed_up, end}}, Launches{{backwards, 17}, {mixed_up, end}}, alone}) {
+        const auto found = reach(launches);
+        for (std::size_t m = 0; m < static_cast<std::size_t>(count); ++m) {
+          EXPECT_EQ(expected[m].step, end);
+          ASSERT_EQ(expected[m].arrays.size(), found[m].arrays.size());
+          for (std::size_t a = 0; a < expected[m].arrays.size(); ++a) {
+            EXPECT_EQ(expected[m].arrays[a].bytes, found[m].arrays[a].bytes)
+                << "member " << m << ", " << expected[m].arrays[a].name;
+          }
+        }
+      }
+      EXPECT_NE(expected[0].arrays.front().bytes, expected[1].arrays.front().bytes);
+    }
+  }
+}
+
 TEST_P(ResidentOnDevice, SaysWhyAFamilyIsNot) {
   const auto device = executor();
   Parts large;

@@ -287,13 +287,15 @@ TEST_P(ResidentOnDevice, TheOrderOfTheListChangesNothing) {
       parts.rest =
           "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 11]\nvalues = "
           "[0.01, 0.002]";
-      const Experiment experiment = Experiment::parse(
-          text(parts, count), "test.toml",
-          {"sweep.\"problem.seed\"=[1]", fmt::format("precision=\"{}\"", precision)},
-          experiment_spec());
+      const Experiment experiment = Experiment::parse(text(parts, 1), "test.toml",
+                                                      {"sweep.\"problem.seed\"={ range = [0, 13] }",
+                                                       fmt::format("precision=\"{}\"", precision)},
+                                                      experiment_spec());
       ASSERT_EQ(experiment.members(), count);
       Plan plan = make_plan(experiment, device->device());
       choose_paths(plan, experiment, *device, "resident");
+      ASSERT_EQ(plan.families.size(), 1U);
+      ASSERT_FALSE(plan.families.front().shared_problem);
       std::vector<Settings> members;
       for (std::int64_t m = 0; m < count; ++m) members.push_back(experiment.member(m));
       // Lists of slots, each carried to a step: a launch a pair.

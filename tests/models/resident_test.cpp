@@ -67,6 +67,7 @@ double distance(const Results& a, const Results& b) {
 struct Case {
   std::string name;
   Parts parts;
+  std::vector<std::string> overrides = {};
 };
 
 std::vector<Case> cases() {
@@ -116,7 +117,15 @@ std::vector<Case> cases() {
   own.objective = completion;
   own.top = "";
   own.rest = "";
-  all.push_back({"a problem each", own});
+  all.push_back({"a problem each", own, {"sweep.\"problem.seed\"=[1,2]"}});
+  // What rests in device memory is read by slot: entries and schedules that differ from the
+  // first's.
+  Parts entries = own;
+  entries.optimizer = "kind = \"sgd_entries\"\nlearning_rate = 0.01";
+  all.push_back({"entries each", entries, {"sweep.\"problem.seed\"=[1,2]"}});
+  Parts own_schedule = schedule;
+  all.push_back(
+      {"a schedule each", own_schedule, {"sweep.\"schedule.learning_rate.warmup\"=[0, 25]"}});
   Parts symmetric;
   symmetric.model = "kind = \"symmetric\"\ndepth = 2\nhidden = 5";
   symmetric.objective =
@@ -168,9 +177,7 @@ TEST_P(ResidentOnDevice, StepsAsTheBatchedPathDoes) {
   const auto device = executor();
   for (const Case& one : cases()) {
     SCOPED_TRACE(one.name);
-    const std::vector<std::string> problems =
-        one.name == "a problem each" ? std::vector<std::string>{"sweep.\"problem.seed\"=[1,2]"}
-                                     : std::vector<std::string>{};
+    const std::vector<std::string>& problems = one.overrides;
     const Results batched = run(text(one.parts), *device, problems, false, "batched");
     const Results resident = run(text(one.parts), *device, problems, false, "resident");
     EXPECT_EQ(batched.summary.usage.place_steps, 0);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "apps/bench/record_run.hpp"
 #include "core/error.hpp"
 
 namespace manyfold::apps {
@@ -70,28 +71,6 @@ int run(const std::vector<std::string>& words) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/// A file name of its own that goes with it.
-class TemporaryFile {
- public:
-  TemporaryFile() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_peers_XXXXXX").string();
-    const int file = ::mkstemp(pattern.data());
-    if (file < 0) throw ResourceError("--peers: cannot write a temporary file");
-    ::close(file);
-    path_ = pattern;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 }  // namespace
 
 void require_peers() { repository(); }
@@ -103,14 +82,15 @@ void run_peers(const std::vector<PeerCase>& cases, const Executor& executor,
   std::string keys;
   for (const PeerCase& one : cases) keys += fmt::format("{}{}", keys.empty() ? "" : ",", one.key);
   const bool on_cpu = executor.device().kind == "cpu";
-  const TemporaryFile results;
+  const TemporaryFolder folder;
+  const fs::path results = folder.path() / "peers.json";
   std::vector<std::string> words{
       (root / "build/peers/main/bin/python").string(), (root / script).string(), "--cases", keys,
       "--scale", flags.full ? "full" : "quick", "--device", on_cpu ? "cpu" : "cuda", "--repeats",
       fmt::format("{}", flags.repeats), "--seconds", fmt::format("{}", flags.seconds),
       // As the table of README.md was measured.
       "--case-seconds", "20", "--variant-seconds", "30", "--timeout", "240", "--json",
-      results.path().string()};
+      results.string()};
   if (on_cpu) {
     words.insert(words.end(), {"--threads", fmt::format("{}", executor.device().compute_units)});
   }
@@ -121,7 +101,7 @@ void run_peers(const std::vector<PeerCase>& cases, const Executor& executor,
   }
   nlohmann::json document;
   try {
-    std::ifstream in(results.path());
+    std::ifstream in(results);
     document = nlohmann::json::parse(in);
     for (const nlohmann::json& found : document.at("rows")) {
       const std::string key = fmt::format("{}.m{}.{}", found.at("name").get<std::string>(),

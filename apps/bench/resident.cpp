@@ -4,185 +4,29 @@
 // and operations: see "Floors of the workloads" in kernels/README.md. A further row is one more
 // entry of `resident_rows`.
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
-#include <filesystem>
-#include <functional>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "apps/bench/bench.hpp"
+#include "apps/bench/floors.hpp"
 #include "apps/bench/peers_run.hpp"
 #include "apps/bench/plain_loops.hpp"
+#include "apps/bench/record_run.hpp"
 #include "apps/bench/resident_rows.hpp"
+#include "apps/bench/stepping.hpp"
 #include "core/error.hpp"
 #include "core/random/philox.hpp"
-#include "core/record/record_file.hpp"
 #include "kernels/common/draws.hpp"
-#include "kernels/cpu/fma_peak.hpp"
-#include "kernels/cpu/l2_bandwidth.hpp"
 #include "models/factorization/problem.hpp"
 #include "models/training/ensemble.hpp"
 #include "models/training/plan.hpp"
-#include "models/training/trainer.hpp"
 
 namespace manyfold::apps {
 namespace {
-
-namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-constexpr int checked_steps = 20;
-constexpr std::int64_t unbounded = 1'000'000'000'000;
-
-double seconds_since(Clock::time_point began) {
-  return std::chrono::duration<double>(Clock::now() - began).count();
-}
-
-/// The floors of this machine, measured in between what is measured against them; on a GPU none is
-/// measured here.
-class Floors {
- public:
-  Floors(const Executor& executor, std::string precision, bool with_bandwidth, double seconds)
-      : on_cpu_(executor.device().kind == "cpu"),
-        with_bandwidth_(with_bandwidth),
-        threads_(executor.device().compute_units),
-        seconds_(seconds),
-        precision_(std::move(precision)) {}
-
-  void measure() {
-    if (!on_cpu_) return;
-    operations_.push_back(precision_ == "f64"
-                              ? kernels::cpu::measure_fma_peak<double>(seconds_, threads_)
-                              : kernels::cpu::measure_fma_peak<float>(seconds_, threads_));
-    if (with_bandwidth_) {
-      bytes_.push_back(kernels::cpu::measure_l2_bandwidth(seconds_, threads_));
-    }
-  }
-
-  /// Shares of a row's value, by the operations and bytes of one unit.
-  void state_shares(BenchRow& row, double operations, double bytes) const {
-    if (!on_cpu_) return;
-    const double peak = median(operations_);
-    row.peak = peak * 1e-9;
-    row.peak_unit = "GFLOP/s";
-    row.share_of_peak = row.value * operations / peak;
-    row.floor = "FMA";
-    // What is not carried out does not count against the floor of what is.
-    row.share_of_floor = row.share_of_peak * row.executed_share;
-    if (!with_bandwidth_) return;
-    const double bandwidth = median(bytes_);
-    row.bandwidth = bandwidth * 1e-9;
-    const double share = row.value * bytes / bandwidth;
-    if (share > row.share_of_floor) {
-      row.floor = "L2";
-      row.share_of_floor = share;
-    }
-  }
-
- private:
-  bool on_cpu_;
-  bool with_bandwidth_;
-  int threads_;
-  double seconds_;
-  std::string precision_;
-  std::vector<double> operations_;
-  std::vector<double> bytes_;
-};
-
-/// A row whose members step in full for as long as the clock wants.
-struct Work {
-  std::string name;
-  std::string experiment;  ///< text of an experiment file
-  double operations = 0;   ///< per member-step
-  double bytes = 0;        ///< that pass through the L2 cache; 0: none to speak of
-  double observed = 1;     ///< share of the entries that sparse products visit
-  std::string formula;
-  std::vector<std::int64_t> elements;  ///< of each layer
-  /// Where plain loops come to from a start.
-  std::function<std::vector<Matrix>(const Settings&, const std::vector<Matrix>& start)> plain;
-};
-
-/// Products of a step without a look at the loss that only visit observed entries, over all of them
-/// weighed alike: all are of one size in a square factorization.
-double executed_products(const kernels::resident::Program* program, double observed) {
-  if (program == nullptr) return 1;
-  using kernels::resident::Operation;
-  double products = 0;
-  double executed = 0;
-  const std::int32_t* begin = program->host.begin;
-  for (std::int32_t i = begin[kernels::resident::evaluate];
-       i < begin[kernels::resident::evaluate + 1]; ++i) {
-    const Operation operation = program->instructions[static_cast<std::size_t>(i)].operation;
-    if (operation == Operation::gemm) {
-      products += 1;
-      executed += 1;
-    } else if (operation == Operation::sampled_product || operation == Operation::sparse_product) {
-      products += 1;
-      executed += observed;
-    } else if (operation == Operation::sparse_top_layer) {  // W P, S P^T and W^T S
-      products += 3;
-      executed += 3 * observed;
-    }
-  }
-  return products > 0 ? executed / products : 1;
-}
-
-/// Checks and measures `work`. `products`: operations of its products among work.operations.
-BenchRow measure(Executor& executor, const BenchFlags& flags, const std::string& precision,
-                 const Work& work, double products) {
-  const Experiment experiment =
-      Experiment::parse(work.experiment, "bench resident " + work.name, {}, experiment_spec());
-  Plan plan = make_plan(experiment, executor.device());
-  choose_paths(plan, experiment, executor, flags.device.path);
-  const FamilyPlan& family = plan.families.front();
-  std::vector<Settings> members;
-  for (std::int64_t m = 0; m < family.slots; ++m) members.push_back(experiment.member(m));
-  Ensemble ensemble(executor, members.front(), family, plan.probes, plan.check_every);
-  ensemble.load(members);
-
-  const std::vector<Matrix> start = layers_of(ensemble.parameters(0), work.elements);
-  ensemble.advance(0, checked_steps);
-  require_agreement("bench resident " + work.name, precision, start,
-                    work.plain(members.front(), start),
-                    layers_of(ensemble.parameters(0), work.elements));
-
-  std::int64_t position = checked_steps;
-  const auto steps_for = [&](std::int64_t steps) {
-    const auto began = Clock::now();
-    ensemble.advance(position, position + steps);
-    executor.synchronize();
-    position += steps;
-    return seconds_since(began);
-  };
-  std::int64_t steps = plan.check_every;
-  while (steps_for(steps) < flags.seconds / 4) steps *= 2;
-  steps *= 4;
-
-  Floors floors(executor, precision, work.bytes > 0, flags.seconds / 4);
-  std::vector<double> rates;
-  for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
-    floors.measure();
-    rates.push_back(static_cast<double>(steps * family.slots) / steps_for(steps));
-  }
-  BenchRow row;
-  row.name = work.name;
-  row.device = executor.device().kind;
-  row.precision = precision;
-  row.members = family.slots;
-  row.value = median(rates);
-  row.unit = "member-steps/s";
-  row.median_of = flags.repeats;
-  row.path = word(family.path);
-  row.formula = work.formula;
-  row.checked = true;
-  row.executed_share =
-      1 - products / work.operations * (1 - executed_products(ensemble.resident(), work.observed));
-  floors.state_shares(row, work.operations, work.bytes);
-  return row;
-}
 
 std::int64_t members_of(const BenchFlags& flags, std::int64_t quick, std::int64_t full) {
   if (flags.members_given) return flags.members;
@@ -208,7 +52,9 @@ std::vector<BenchRow> greedy(Executor& executor, const BenchFlags& flags, const 
   std::vector<BenchRow> rows;
   for (const char* precision : both) {
     Work work;
+    work.bench = "resident";
     work.name = kind.name;
+    work.path = flags.device.path;
     work.experiment = fmt::format(
         R"(
 name = "bench {}"
@@ -239,12 +85,12 @@ train_loss = {{ steps = [0] }}
 )",
         kind.name, precision, kind.depth, greedy_size, kind.masked ? "completion" : "full",
         kind.masked ? "observed = 0.3" : "", greedy_size, kind.rms ? "rms_gd" : "gd", learning_rate,
-        kind.rms ? fmt::format("epsilon = {}", greedy_rms_epsilon) : "", unbounded,
+        kind.rms ? fmt::format("epsilon = {}", greedy_rms_epsilon) : "", unbounded_steps,
         members_of(flags, 256, 4096));
     const int entrywise = 1 + (kind.masked ? 1 : 0) + (kind.rms ? 4 : 2) * kind.depth;
     const auto n = static_cast<double>(greedy_size);
-    const double products = 6 * (kind.depth - 1) * n * n * n;
-    work.operations = products + entrywise * n * n;
+    work.products = 6 * (kind.depth - 1) * n * n * n;
+    work.operations = work.products + entrywise * n * n;
     work.formula =
         fmt::format("{}: {} products of 2 n^3 and {} n^2 a member-step, n = {}: {:.0f}", kind.name,
                     3 * (kind.depth - 1), entrywise, greedy_size, work.operations);
@@ -262,7 +108,7 @@ train_loss = {{ steps = [0] }}
                                             .epsilon = greedy_rms_epsilon},
                          start, checked_steps);
     };
-    rows.push_back(measure(executor, flags, precision, work, products));
+    rows.push_back(measure_stepping(executor, flags, precision, work));
   }
   return rows;
 }
@@ -289,7 +135,9 @@ std::vector<BenchRow> jumps_3(Executor& executor, const BenchFlags& flags) {
   std::vector<BenchRow> rows;
   for (const std::string precision : both) {
     Work work;
+    work.bench = "resident";
     work.name = "jumps-3";
+    work.path = flags.device.path;
     // The entry that is not observed has a value, too: 4 makes the target one of rank one.
     work.experiment = fmt::format(
         R"(
@@ -318,7 +166,7 @@ train_loss = {{ steps = [0] }}
 [sweep]
 "seed" = {{ range = [0, {}] }}
 )",
-        precision, width, l2, size, learning_rate, unbounded, members_of(flags, 64, 1024));
+        precision, width, l2, size, learning_rate, unbounded_steps, members_of(flags, 64, 1024));
     work.operations = 7.0 * width * width + (2 + 3 * 2 + 2 * size) * width;
     work.bytes = 2.0 * (width * width + 2 * size * width) * (precision == "f64" ? 8 : 4);
     work.formula = fmt::format(
@@ -350,35 +198,12 @@ train_loss = {{ steps = [0] }}
                            }},
           start, checked_steps);
     };
-    rows.push_back(measure(executor, flags, precision, work, 0));
+    rows.push_back(measure_stepping(executor, flags, precision, work));
   }
   return rows;
 }
 
 // Members whose numbers of steps are log-uniform over three decades, through the trainer.
-
-/// A folder for a record, gone with this.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_bench_XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw ResourceError("bench resident: cannot make a folder in " +
-                          fs::temp_directory_path().string());
-    }
-    path_ = pattern;
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::vector<BenchRow> mixed(Executor& executor, const BenchFlags& flags) {
   constexpr std::int64_t size = 8;
@@ -426,7 +251,7 @@ train_loss = {{ steps = [0] }}
                        size, size, learning_rate, steps, seeds, sweep);
   };
   {
-    const Experiment one = Experiment::parse(text(std::to_string(unbounded), ""),
+    const Experiment one = Experiment::parse(text(std::to_string(unbounded_steps), ""),
                                              "bench resident mixed", {}, experiment_spec());
     Plan plan = make_plan(one, executor.device());
     choose_paths(plan, one, executor, flags.device.path);
@@ -460,13 +285,7 @@ train_loss = {{ steps = [0] }}
   for (int repeat = 0; repeat < repeats; ++repeat) {
     floors.measure();
     const TemporaryFolder folder;
-    SampleLog log = SampleLog::create(folder.path() / "samples.log", plan.layout);
-    EventLog events(true);
-    Progress progress(stderr, true);
-    const std::atomic<bool> stop{false};
-    summary = run_experiment(
-        experiment, plan,
-        {.executor = executor, .log = log, .progress = progress, .events = events, .stop = stop});
+    summary = run_quietly(experiment, plan, executor, folder.path() / "samples.log");
     rates.push_back(static_cast<double>(summary.member_steps) / summary.seconds);
     if (summary.member_steps != expected_steps) {
       throw DeviceError(
@@ -491,12 +310,8 @@ train_loss = {{ steps = [0] }}
       "starts and record included",
       size, operations, shortest, shortest * std::pow(10.0, decades));
   row.checked = true;
-  if (summary.usage.place_steps > 0) {
-    row.utilization = summary.utilization();
-    const double before = summary.utilization_before_drain();
-    if (std::isfinite(before)) row.utilization_before_drain = before;
-  }
-  floors.state_shares(row, operations, 0);
+  state_utilization(row, summary);
+  floors.state_shares(row, operations);
   return {row};
 }
 

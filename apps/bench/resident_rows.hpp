@@ -9,10 +9,6 @@
 
 namespace manyfold::apps {
 
-/// The FMA peak of this machine's threads, measured now, and the row's share of it by the
-/// operations of one unit of its value; on a GPU nothing.
-void state_peak(BenchRow& row, const Executor& executor, double operations);
-
 /// "table": students of convolutional teachers to one of their two end points (teacher_table.py);
 /// `full`: 180,000 of them, else 5,004. Throws DeviceError where a member ends elsewhere, or, at
 /// full scale, where a cell's share of successes is not the thesis's.

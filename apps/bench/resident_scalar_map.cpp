@@ -14,11 +14,11 @@
 
 #include <fmt/format.h>
 
+#include "apps/bench/floors.hpp"
 #include "apps/bench/resident_rows.hpp"
 #include "core/error.hpp"
 #include "core/executor/memory.hpp"
 #include "core/random/philox.hpp"
-#include "kernels/cpu/fma_peak.hpp"
 #include "kernels/scalar_orbits.hpp"
 
 namespace manyfold::apps {
@@ -121,6 +121,10 @@ void require_plain_loops(const Starts& starts, const Ends& ends, std::int64_t ma
   }
 }
 
+double operations(int dimension) {
+  return 6.0 * dimension + 1 + 5.0 * dimension / static_cast<double>(check_every);
+}
+
 BenchRow row_of(const char* name, const Executor& executor, const Starts& starts, const Ends& ends,
                 int repeats) {
   BenchRow row;
@@ -132,24 +136,13 @@ BenchRow row_of(const char* name, const Executor& executor, const Starts& starts
   row.unit = "member-steps/s";
   row.median_of = repeats;
   row.checked = true;
+  Floors floors(executor, row.precision, false, 0.25);
+  floors.measure();
+  floors.state_shares(row, operations(starts.dimension));
   return row;
 }
 
-double operations(int dimension) {
-  return 6.0 * dimension + 1 + 5.0 * dimension / static_cast<double>(check_every);
-}
-
 }  // namespace
-
-void state_peak(BenchRow& row, const Executor& executor, double operations) {
-  if (executor.device().kind != "cpu") return;
-  const double peak = kernels::cpu::measure_fma_peak<double>(0.25, executor.device().compute_units);
-  row.peak = peak * 1e-9;
-  row.peak_unit = "GFLOP/s";
-  row.share_of_peak = row.value * operations / peak;
-  row.floor = "FMA";
-  row.share_of_floor = row.share_of_peak;
-}
 
 std::vector<BenchRow> bench_scalar_map(Executor& executor, bool full, int repeats) {
   const std::int64_t side = full ? 1000 : 200;
@@ -174,7 +167,6 @@ std::vector<BenchRow> bench_scalar_map(Executor& executor, bool full, int repeat
       "s, {:.1f} % converge, {:.1f} % diverge, {:.1f} % stay",
       check_every, operations(1), static_cast<double>(ends.steps()), ends.seconds,
       percent(OrbitFate::converged), percent(OrbitFate::diverged), percent(OrbitFate::bounded));
-  state_peak(row, executor, operations(1));
   return {row};
 }
 
@@ -220,7 +212,6 @@ std::vector<BenchRow> bench_theorem_3_1(Executor& executor, bool full, int repea
       "converge within {} steps (asked: {}), {:.4g} member-steps in {:.4g} s",
       check_every, operations(2), members, *std::max_element(ends.step.begin(), ends.step.end()),
       max_steps, static_cast<double>(ends.steps()), ends.seconds);
-  state_peak(row, executor, operations(2));
   return {row};
 }
 

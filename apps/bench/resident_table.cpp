@@ -5,10 +5,8 @@
 // Operations of a member-step with k patches and a filter of p, as the peers count them: 7 (k + p)
 // + 40.
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -17,10 +15,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/bench/floors.hpp"
+#include "apps/bench/record_run.hpp"
 #include "apps/bench/resident_rows.hpp"
 #include "core/error.hpp"
 #include "models/training/plan.hpp"
-#include "models/training/trainer.hpp"
 
 namespace manyfold::apps {
 namespace {
@@ -63,29 +62,6 @@ train_loss = {{ steps = [0] }}
                      filter, fmt::join(patches, ", "), fmt::join(ratios, ", "), per_cell);
 }
 
-/// A folder for the record, gone with this.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "manyfold_bench_XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw ResourceError("bench resident: cannot make a folder in " +
-                          fs::temp_directory_path().string());
-    }
-    path_ = pattern;
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 }  // namespace
 
 std::vector<BenchRow> bench_table(Executor& executor, bool full, const std::string& path) {
@@ -96,20 +72,7 @@ std::vector<BenchRow> bench_table(Executor& executor, bool full, const std::stri
   choose_paths(plan, experiment, executor, path);
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "samples.log";
-  RunSummary summary;
-  {
-    SampleLog log = SampleLog::create(file, plan.layout);
-    EventLog events(true);
-    Progress progress(stderr, true);
-    const std::atomic<bool> stop{false};
-    summary = run_experiment(experiment, plan,
-                             {.executor = executor,
-                              .log = log,
-                              .progress = progress,
-                              .events = events,
-                              .stop = stop,
-                              .profile = true});
-  }
+  const RunSummary summary = run_quietly(experiment, plan, executor, file, /*profile=*/true);
   std::map<std::string, std::int64_t> ends;
   std::array<std::int64_t, 36> successes{};
   LogVisitor visitor;
@@ -161,12 +124,10 @@ std::vector<BenchRow> bench_table(Executor& executor, bool full, const std::stri
       summary.profile ? summary.profile->load : 0.0, summary.profile ? summary.profile->step : 0.0,
       ends["global"], ends["spurious"], ends["steps"], worst);
   row.path = paths_text(plan);
-  if (summary.usage.place_steps > 0) {
-    row.utilization = summary.utilization();
-    const double before = summary.utilization_before_drain();
-    if (std::isfinite(before)) row.utilization_before_drain = before;
-  }
-  state_peak(row, executor, operations);
+  state_utilization(row, summary);
+  Floors floors(executor, row.precision, false, 0.25);
+  floors.measure();
+  floors.state_shares(row, operations);
   return {row};
 }
 

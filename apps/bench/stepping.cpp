@@ -1,0 +1,98 @@
+// Times an ensemble's steps, the machine's floors in between.
+#include "apps/bench/stepping.hpp"
+
+#include <chrono>
+
+#include "apps/bench/floors.hpp"
+#include "models/training/ensemble.hpp"
+#include "models/training/plan.hpp"
+
+namespace manyfold::apps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point began) {
+  return std::chrono::duration<double>(Clock::now() - began).count();
+}
+
+/// Products of a step without a look at the loss that only visit observed entries, over all of them
+/// weighed alike: all are of one size in a square factorization.
+double executed_products(const kernels::resident::Program* program, double observed) {
+  if (program == nullptr) return 1;
+  using kernels::resident::Operation;
+  double products = 0;
+  double executed = 0;
+  const std::int32_t* begin = program->host.begin;
+  for (std::int32_t i = begin[kernels::resident::evaluate];
+       i < begin[kernels::resident::evaluate + 1]; ++i) {
+    const Operation operation = program->instructions[static_cast<std::size_t>(i)].operation;
+    if (operation == Operation::gemm) {
+      products += 1;
+      executed += 1;
+    } else if (operation == Operation::sampled_product || operation == Operation::sparse_product) {
+      products += 1;
+      executed += observed;
+    } else if (operation == Operation::sparse_top_layer) {  // W P, S P^T and W^T S
+      products += 3;
+      executed += 3 * observed;
+    }
+  }
+  return products > 0 ? executed / products : 1;
+}
+
+}  // namespace
+
+BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std::string& precision,
+                          const Work& work) {
+  const std::string label = "bench " + work.bench + " " + work.name;
+  const Experiment experiment = Experiment::parse(work.experiment, label, {}, experiment_spec());
+  Plan plan = make_plan(experiment, executor.device());
+  choose_paths(plan, experiment, executor, work.path);
+  const FamilyPlan& family = plan.families.front();
+  std::vector<Settings> members;
+  for (std::int64_t m = 0; m < family.slots; ++m) members.push_back(experiment.member(m));
+  Ensemble ensemble(executor, members.front(), family, plan.probes, plan.check_every);
+  ensemble.load(members);
+
+  const std::vector<Matrix> start = layers_of(ensemble.parameters(0), work.elements);
+  ensemble.advance(0, checked_steps);
+  require_agreement(label, precision, start, work.plain(members.front(), start),
+                    layers_of(ensemble.parameters(0), work.elements));
+
+  std::int64_t position = checked_steps;
+  const auto steps_for = [&](std::int64_t steps) {
+    const auto began = Clock::now();
+    ensemble.advance(position, position + steps);
+    executor.synchronize();
+    position += steps;
+    return seconds_since(began);
+  };
+  std::int64_t steps = plan.check_every;
+  while (steps_for(steps) < flags.seconds / 4) steps *= 2;
+  steps *= 4;
+
+  Floors floors(executor, precision, work.bytes > 0, flags.seconds / 4);
+  std::vector<double> rates;
+  for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
+    floors.measure();
+    rates.push_back(static_cast<double>(steps * family.slots) / steps_for(steps));
+  }
+  BenchRow row;
+  row.name = work.name;
+  row.device = executor.device().kind;
+  row.precision = precision;
+  row.members = family.slots;
+  row.value = median(rates);
+  row.unit = "member-steps/s";
+  row.median_of = flags.repeats;
+  row.path = word(family.path);
+  row.formula = work.formula;
+  row.checked = true;
+  row.executed_share = 1 - work.products / work.operations *
+                               (1 - executed_products(ensemble.resident(), work.observed));
+  floors.state_shares(row, work.operations, work.bytes);
+  return row;
+}
+
+}  // namespace manyfold::apps

@@ -45,12 +45,6 @@ std::size_t available_memory() {
          static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-/// L2 of a core; 1 MiB where the system does not tell.
-std::size_t l2_bytes() {
-  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  return bytes > 0 ? static_cast<std::size_t>(bytes) : std::size_t{1} << 20;
-}
-
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::string line;
@@ -300,6 +294,14 @@ std::unique_ptr<CpuExecutor> make_cpu_executor(const CpuOptions& options,
                                                const kernels::KernelTables& tables,
                                                std::string_view instruction_set) {
   return std::make_unique<CpuExecutorImpl>(options, tables, instruction_set);
+}
+
+std::size_t l2_bytes() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  const long known = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (known > 0) return static_cast<std::size_t>(known);
+#endif
+  return std::size_t{1} << 20;
 }
 
 void* thread_scratch(std::size_t bytes) {

@@ -39,6 +39,9 @@ std::unique_ptr<CpuExecutor> make_cpu_executor(const CpuOptions& options,
                                                const kernels::KernelTables& tables,
                                                std::string_view instruction_set);
 
+/// Bytes of one core's L2 cache; 1 MiB where the system does not say.
+std::size_t l2_bytes();
+
 /// Scratch memory of the calling thread, 64-byte aligned, valid until its next call on that thread.
 void* thread_scratch(std::size_t bytes);
 

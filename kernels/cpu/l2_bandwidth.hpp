@@ -2,12 +2,7 @@
 // through them once a step.
 #pragma once
 
-#include <cstddef>
-
 namespace manyfold::kernels::cpu {
-
-/// Bytes of one core's L2 cache; 1 MiB where the system does not say.
-std::size_t l2_bytes();
 
 /// Bytes read and written per second, together, of `threads` threads that copy within arrays of
 /// their own, source and destination together half of l2_bytes(), for about `seconds`.

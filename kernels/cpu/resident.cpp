@@ -73,18 +73,17 @@ class Relocate {
   std::int64_t lanes_;
 };
 
-/// Copies `count` elements between a slot and a lane, whose elements are `lanes` apart.
-template <class Element>
-void scatter(std::byte* lane, const std::byte* slot, std::int64_t count, std::int64_t lanes) {
-  auto* to = reinterpret_cast<Element*>(lane);
-  const auto* from = reinterpret_cast<const Element*>(slot);
-  for (std::int64_t i = 0; i < count; ++i) to[i * lanes] = from[i];
-}
-template <class Element>
-void gather(std::byte* slot, const std::byte* lane, std::int64_t count, std::int64_t lanes) {
-  auto* to = reinterpret_cast<Element*>(slot);
-  const auto* from = reinterpret_cast<const Element*>(lane);
-  for (std::int64_t i = 0; i < count; ++i) to[i] = from[i * lanes];
+/// Calls f with a null pointer to an unsigned number as wide as a region's elements.
+template <class F>
+void with_element(const Region& region, const F& f) {
+  switch (region.element_bytes) {
+    case 1:
+      return f(static_cast<std::uint8_t*>(nullptr));
+    case 4:
+      return f(static_cast<std::uint32_t*>(nullptr));
+    default:
+      return f(static_cast<std::uint64_t*>(nullptr));
+  }
 }
 
 /// One thread's arena and the members in its lanes.
@@ -99,9 +98,8 @@ class Thread {
         next_(next),
         memory_(static_cast<std::size_t>(view_.arena_bytes * lanes_) + 64),
         instructions_(args.program->instructions) {
-    auto* first = reinterpret_cast<std::byte*>(
-        (reinterpret_cast<std::uintptr_t>(memory_.data()) + 63) / 64 * 64);
-    arena_ = first;
+    arena_ = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(memory_.data()) + 63) /
+                                          64 * 64);
     const Relocate visitor(arena_, lanes_);
     for (Instruction& instruction : instructions_) {
       resident::with_args(instruction, [&](auto& a) { resident::each_operand(a, visitor); });
@@ -168,41 +166,28 @@ class Thread {
     }
   }
 
+  /// copy(in the lane, in the slot) for every element of the regions that are to be loaded, or
+  /// stored: the lane's are `lanes_` apart.
   template <class Copy>
-  void each_copy(std::int64_t lane, std::int64_t slot, std::int32_t Region::*which,
-                 const Copy& copy) {
+  void each_element(std::int64_t lane, std::int64_t slot, std::int32_t Region::*which,
+                    const Copy& copy) {
     for (std::int32_t r = 0; r < view_.region_count; ++r) {
       const Region& region = view_.regions[r];
       if (region.*which == 0) continue;
-      copy(arena_ + region.offset * lanes_ + lane * region.element_bytes,
-           region.data + slot * region.slot_bytes, region);
+      with_element(region, [&]<class Element>(Element*) {
+        auto* in_lane = reinterpret_cast<Element*>(arena_ + region.offset * lanes_) + lane;
+        auto* in_slot = reinterpret_cast<Element*>(region.data + slot * region.slot_bytes);
+        for (std::int64_t i = 0; i < region.count; ++i) copy(in_lane[i * lanes_], in_slot[i]);
+      });
     }
   }
   void copy_in(std::int64_t lane, std::int64_t slot) {
-    each_copy(lane, slot, &Region::load,
-              [this](std::byte* at, const std::byte* from, const Region& region) {
-                switch (region.element_bytes) {
-                  case 1:
-                    return scatter<std::uint8_t>(at, from, region.count, lanes_);
-                  case 4:
-                    return scatter<std::uint32_t>(at, from, region.count, lanes_);
-                  default:
-                    return scatter<std::uint64_t>(at, from, region.count, lanes_);
-                }
-              });
+    each_element(lane, slot, &Region::load,
+                 [](auto& in_lane, const auto& in_slot) { in_lane = in_slot; });
   }
   void copy_out(std::int64_t lane, std::int64_t slot) {
-    each_copy(lane, slot, &Region::store,
-              [this](const std::byte* at, std::byte* to, const Region& region) {
-                switch (region.element_bytes) {
-                  case 1:
-                    return gather<std::uint8_t>(to, at, region.count, lanes_);
-                  case 4:
-                    return gather<std::uint32_t>(to, at, region.count, lanes_);
-                  default:
-                    return gather<std::uint64_t>(to, at, region.count, lanes_);
-                }
-              });
+    each_element(lane, slot, &Region::store,
+                 [](const auto& in_lane, auto& in_slot) { in_slot = in_lane; });
   }
 
   /// The launcher of element bodies that see one number a slot.

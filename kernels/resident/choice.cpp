@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/lanes.hpp"
+
 namespace manyfold::kernels::resident {
 namespace {
 
@@ -12,10 +14,8 @@ std::string kib(std::int64_t bytes) { return std::to_string((bytes + 1023) / 102
 
 std::int64_t lanes(const DeviceDescription& device, std::int32_t element_bytes) {
   if (device.kind != "cpu") return 1;
-  const std::int64_t vector_bytes = device.instruction_set == "avx512" ? 64
-                                    : device.instruction_set == "avx2" ? 32
-                                                                       : 16;
-  return vector_bytes / element_bytes;
+  const cpu::LaneLoops& loops = cpu::chosen_lane_loops();
+  return element_bytes == sizeof(float) ? loops.f32.lanes : loops.f64.lanes;
 }
 
 std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes) {

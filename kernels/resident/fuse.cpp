@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "kernels/cpu/lanes.hpp"
 #include "kernels/resident/capture.hpp"
 
 namespace manyfold::kernels::resident {
@@ -29,9 +30,6 @@ Bytes bytes_of(const VectorBatch<U>& v) {
   const auto begin = reinterpret_cast<std::uintptr_t>(v.data);
   return {begin, begin + static_cast<std::uintptr_t>(v.count) * sizeof(U)};
 }
-
-/// Columns of W that the CPU's loop takes (cpu/lanes.hpp).
-constexpr std::int64_t longest_row = 128;
 
 /// Whether an operation reads any of some bytes.
 class Reads {
@@ -227,7 +225,7 @@ class Fuser {
     // G = S P^T by rows and slope = W^T S by columns, of S = W P.
     const bool as_expected =
         plain(gradient) && plain(slope) && sampled.half_square == nullptr && sampled.a_col == 1 &&
-        sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.k <= longest_row &&
+        sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.k <= cpu::longest_top_row &&
         same(gradient.x, sampled.b) && gradient.x_line == 1 && gradient.c_step == 1 &&
         same(slope.x, sampled.a) && slope.x_step == 1 && slope.c_line == 1;
     if (!as_expected || !move_step(sampled, gradient, top)) return;

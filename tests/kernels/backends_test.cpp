@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.hpp"
+#include "core/executor/cpu_executor.hpp"
 #include "kernels/cpu/fma_peak.hpp"
 #include "kernels/cpu/l2_bandwidth.hpp"
 #include "kernels/cpu/loops.hpp"
@@ -71,7 +72,7 @@ TEST(FmaPeak, IsMeasured) {
 }
 
 TEST(L2Bandwidth, IsMeasured) {
-  EXPECT_GE(cpu::l2_bytes(), std::size_t{1} << 16);
+  EXPECT_GE(l2_bytes(), std::size_t{1} << 16);
   const double bytes = cpu::measure_l2_bandwidth(0.02, 1);
   EXPECT_GT(bytes, 1e9);
   EXPECT_LT(bytes, 1e12);  // a core reads and writes less than 200 bytes a cycle

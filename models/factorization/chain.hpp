@@ -15,13 +15,6 @@
 
 namespace manyfold::factorization {
 
-/// Slots start on cache lines, so that a slot's vectors do not straddle its neighbour's.
-template <class T>
-constexpr std::int64_t padded(std::int64_t elements) {
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  return (elements + line - 1) / line * line;
-}
-
 /// Parameters, gradient and intermediate products of S slots. deep_linear: W = P_L. symmetric:
 /// W = P_L P_L^T, and the gradient is that of f / 2 (Li, Luo, Lyu 2021, eq. 2).
 template <class T>

@@ -29,11 +29,9 @@ namespace {
 constexpr const char* at_global = "stop.at_global";
 constexpr const char* at_spurious = "stop.at_spurious";
 
-/// Slots start on cache lines, so that a slot's vectors do not straddle its neighbour's.
 template <class T>
 std::int64_t stride_of(const Shape& shape) {
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  return (shape.parameters() + line - 1) / line * line;
+  return padded<T>(shape.parameters());
 }
 
 /// Largest deviation of a, and the angle: one number stands for both.

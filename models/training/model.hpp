@@ -51,6 +51,14 @@ struct Parameters {
 };
 using AnyParameters = std::variant<Parameters<float>, Parameters<double>>;
 
+/// Elements from one slot to the next where each has `elements`: slots start on cache lines, so
+/// that a slot's vectors do not straddle its neighbour's.
+template <class T>
+constexpr std::int64_t padded(std::int64_t elements) {
+  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  return (elements + line - 1) / line * line;
+}
+
 /// Something that a slot's member takes along when it is saved, branched off or continued: `bytes`
 /// of device memory a slot, slots `stride` bytes apart. Names are unique within one owner.
 struct StateArray {

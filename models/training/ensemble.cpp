@@ -107,8 +107,9 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
   for (auto& snapshot : control_snapshots_) snapshot = Buffer<std::byte>(executor, control_bytes);
   watch_state_ = Buffer<double>(executor, slots_ * watch_width_);
   watch_scratch_ = Buffer<double>(executor, slots_ * scratch_width_);
-  record_programs(probes, check_every);
+  record_looks();
   if (family.path == Path::resident) compile_resident();
+  if (resident_ == nullptr) record_steps();
 }
 
 void Ensemble::evaluate(bool checked) {
@@ -165,11 +166,8 @@ kernels::ResidentUsage Ensemble::usage() const {
   return resident_ == nullptr ? kernels::ResidentUsage{} : usage_.download().front();
 }
 
-void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every) {
-  const kernels::StepControl control = control_.control();
-  const ActiveSlots active{control.active, slots_};
-  const ActiveSlots all{nullptr, slots_};
-
+void Ensemble::record_steps() {
+  const ActiveSlots active{control_.control().active, slots_};
   const auto plain = [&] {
     evaluate(false);
     move();
@@ -181,18 +179,22 @@ void Ensemble::record_programs(const ProbePlan& probes, std::int64_t check_every
   };
   plain_step_ = executor_.record(active, touched_bytes_, plain);
   checked_step_ = executor_.record(active, touched_bytes_, checked);
-  if (check_every <= longest_block) {
+  if (check_every_ <= longest_block) {
     block_ = executor_.record(active, touched_bytes_, [&] {
       checked();
-      for (std::int64_t i = 1; i < check_every; ++i) plain();
+      for (std::int64_t i = 1; i < check_every_; ++i) plain();
     });
   }
-  for (std::size_t c = 0; c < samples_.size(); ++c) {
-    Samples& samples = samples_[c];
+}
+
+void Ensemble::record_looks() {
+  const ActiveSlots all{nullptr, slots_};
+  const kernels::StepControl control = control_.control();
+  for (Samples& samples : samples_) {
     samples.program = executor_.record(all, touched_bytes_, [&] {
       model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
       for (const Place& place : samples.places) {
-        observe(probes.probes[static_cast<std::size_t>(place.probe)],
+        observe(probes_.probes[static_cast<std::size_t>(place.probe)],
                 samples.device.data() + place.offset, samples.width);
       }
     });

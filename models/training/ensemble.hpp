@@ -119,7 +119,8 @@ class Ensemble {
   std::vector<StateArray> state();
   void observe(const ProbeRequest& probe, double* out, std::int64_t stride);
   void observe_watches();
-  void record_programs(const ProbePlan& probes, std::int64_t check_every);
+  void record_steps();
+  void record_looks();
   void compile_resident();
   // The parts of a step, as both paths carry them out.
   void evaluate(bool checked);

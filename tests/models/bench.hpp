@@ -102,4 +102,39 @@ inline double distance(const std::vector<double>& a, const std::vector<double>& 
   return std::sqrt(square);
 }
 
+/// A gradient beside central differences of `factor` times the loss, of which it should be one.
+struct CentralDifferences {
+  double distance = 0;        ///< of the two, over the gradient's norm
+  double norm2 = 0;           ///< squared norm of the gradient, added up here
+  double reported_norm2 = 0;  ///< and as the model tells it
+};
+inline CentralDifferences central_differences(Executor& device, const std::string& toml,
+                                              double factor = 1) {
+  const auto count = static_cast<std::int64_t>(Bench(device, toml, 1).parameters(0).size());
+  // Slot 0 holds the point itself, slots 2i+1 and 2i+2 its neighbours along parameter i.
+  Bench bench(device, toml, 2 * count + 1);
+  const std::vector<double> point = bench.parameters(0);
+  constexpr double h = 1e-5;
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (const int side : {-1, 1}) {
+      std::vector<double> moved = point;
+      moved[static_cast<std::size_t>(i)] += side * h;
+      bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
+    }
+  }
+  bench.evaluate();
+  const std::vector<double> gradient = bench.gradient(0);
+  CentralDifferences found;
+  double difference2 = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double central = factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
+    const double g = gradient[static_cast<std::size_t>(i)];
+    difference2 += (central - g) * (central - g);
+    found.norm2 += g * g;
+  }
+  found.distance = std::sqrt(difference2 / found.norm2);
+  found.reported_norm2 = bench.gradient_norm2(0);
+  return found;
+}
+
 }  // namespace manyfold::testing

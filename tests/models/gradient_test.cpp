@@ -110,31 +110,10 @@ std::vector<GradientCase> objective_cases() {
 void expect_central_differences(Executor& device, const GradientCase& one) {
   SCOPED_TRACE(one.name);
   const std::string toml = factorization(one.model, one.objective);
-  const auto count = static_cast<std::int64_t>(Bench(device, toml, 1).parameters(0).size());
-  // Slot 0 holds the point itself, slots 2i+1 and 2i+2 its neighbours along parameter i.
-  Bench bench(device, toml, 2 * count + 1);
-  const std::vector<double> point = bench.parameters(0);
-  constexpr double h = 1e-5;
-  for (std::int64_t i = 0; i < count; ++i) {
-    for (const int side : {-1, 1}) {
-      std::vector<double> moved = point;
-      moved[static_cast<std::size_t>(i)] += side * h;
-      bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
-    }
-  }
-  bench.evaluate();
-  const std::vector<double> gradient = bench.gradient(0);
-  double difference2 = 0;
-  double norm2 = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double central = one.factor * (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
-    const double g = gradient[static_cast<std::size_t>(i)];
-    difference2 += (central - g) * (central - g);
-    norm2 += g * g;
-  }
-  ASSERT_GT(norm2, 0);
-  EXPECT_LT(std::sqrt(difference2 / norm2), 1e-7);
-  EXPECT_NEAR(bench.gradient_norm2(0), norm2, 1e-13 * norm2);
+  const CentralDifferences found = central_differences(device, toml, one.factor);
+  ASSERT_GT(found.norm2, 0);
+  EXPECT_LT(found.distance, 1e-7);
+  EXPECT_NEAR(found.reported_norm2, found.norm2, 1e-13 * found.norm2);
 }
 
 using GradientOnDevice = OnDevice;

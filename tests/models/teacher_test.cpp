@@ -36,30 +36,9 @@ TEST_P(TeacherOnDevice, GradientIsThatOfTheLoss) {
   const auto device = executor();
   for (const auto& [filter, patches, ratio] :
        std::vector<std::tuple<int, int, double>>{{2, 1, 1}, {2, 3, 0.5}, {6, 25, 4}, {5, 9, 9}}) {
-    const std::string toml = students(filter, patches, ratio);
-    const auto count = static_cast<std::int64_t>(filter + patches);
-    Bench bench(*device, toml, 2 * count + 1);
-    const std::vector<double> point = bench.parameters(0);
-    constexpr double h = 1e-5;
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (const int side : {-1, 1}) {
-        std::vector<double> moved = point;
-        moved[static_cast<std::size_t>(i)] += side * h;
-        bench.set_parameters(2 * i + (side < 0 ? 1 : 2), moved);
-      }
-    }
-    bench.evaluate();
-    const std::vector<double> gradient = bench.gradient(0);
-    double difference2 = 0;
-    double norm2 = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double central = (bench.loss(2 * i + 2) - bench.loss(2 * i + 1)) / (2 * h);
-      const double g = gradient[static_cast<std::size_t>(i)];
-      difference2 += (central - g) * (central - g);
-      norm2 += g * g;
-    }
-    ASSERT_GT(norm2, 0);
-    EXPECT_LT(std::sqrt(difference2 / norm2), 1e-7) << filter << ", " << patches;
+    const CentralDifferences found = central_differences(*device, students(filter, patches, ratio));
+    ASSERT_GT(found.norm2, 0);
+    EXPECT_LT(found.distance, 1e-7) << filter << ", " << patches;
   }
 }
 

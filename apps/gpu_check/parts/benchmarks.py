@@ -1,4 +1,4 @@
-"""`manyfold bench factorization` at several ensemble sizes, the pauses between replays of graphs, then the peers (apps/bench/peers) on the same device in the same session, with
+"""`manyfold bench factorization` at several ensemble sizes and `bench resident`, the pauses between replays of graphs, then the peers (apps/bench/peers) on the same device in the same session, with
 this Python's PyTorch and JAX. Every row keeps the command that made it."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ CLOSING_SECONDS = 4.0  # the peers' script stops by itself before it would be st
 LEAST_SECONDS = 30.0  # to start the frameworks and measure a row
 
 
-def bench(session, members, more=()):
-    done = session.manyfold("bench", "factorization", "--device", session.device, "--members", str(members), "--json", *more)
+def bench(session, *arguments):
+    done = session.manyfold("bench", *arguments, "--device", session.device, "--json")
     if not done.ok:
         return [], f"{done.command}: {done.why()}"
     begin = done.output.find('{"host"')
@@ -30,7 +30,7 @@ def bench(session, members, more=()):
     except (ValueError, IndexError):
         return [], f"{done.command}: no JSON came"
     for row in document["rows"]:
-        row["command"] = f"manyfold bench factorization --device {session.device} --members {members} --json {' '.join(more)}".strip()
+        row["command"] = f"manyfold bench {' '.join(arguments)} --device {session.device} --json"
     return document["rows"], None
 
 
@@ -102,7 +102,7 @@ def share_of_product(rows, floors):
     """On a GPU the peak of our rows is the rate of a large product that the peers' run measured on the same device."""
     for row in rows:
         peak = floors.get(f"gemm_{row['precision']}")
-        operations = re.search(r"(\d+)\s*$", row.get("formula", ""))
+        operations = re.search(r": (\d+)\s*$", row.get("formula", ""))
         row["peak"] = row["share_of_peak"] = 0.0
         if peak and operations:
             row["peak"], row["peak_unit"] = peak["value"] * 1e-9, f"GFLOP/s of a large product through {peak['measured_through']}"
@@ -112,8 +112,11 @@ def share_of_product(rows, floors):
 def run(session):
     rows, problems = [], []
     quick = ["--seconds", "0.01", "--repeats", "1"] if session.dry_run else ["--seconds", "0.5"]
-    for members in (1,) if session.dry_run else MEMBERS:
-        more, problem = bench(session, members, quick)
+    sizes = (1,) if session.dry_run else MEMBERS
+    wanted = [("factorization", "--members", str(members)) for members in sizes]
+    wanted.append(("resident", "--members", "1", "--rows", "greedy-2-full") if session.dry_run else ("resident", "--scale", "full"))
+    for arguments in wanted:
+        more, problem = bench(session, *arguments, *quick)
         rows += more
         if problem:
             problems.append(problem)

@@ -321,7 +321,9 @@ TEST_P(ResidentOnDevice, TheOrderOfTheListChangesNothing) {
       std::vector<std::int32_t> in_order(count);
       std::iota(in_order.begin(), in_order.end(), 0);
       std::vector<std::int32_t> mixed_up;
-      for (std::int32_t i = 0; i < count; ++i) mixed_up.push_back((5 * i + 7) % count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        mixed_up.push_back(static_cast<std::int32_t>((5 * i + 7) % count));
+      }
       std::vector<std::int32_t> backwards(in_order.rbegin(), in_order.rend());
       Launches alone;
       for (const std::int32_t slot : backwards) alone.push_back({{slot}, end});

@@ -8,6 +8,7 @@
 
 #include "kernels/resident.hpp"
 #include "kernels/resident/capture.hpp"
+#include "kernels/slot_operands.hpp"
 #include "kernels/table.hpp"
 
 namespace manyfold::kernels {
@@ -15,28 +16,35 @@ namespace {
 
 using resident::Operation;
 
-/// Hands a checked call to the executor's table, or to whoever captures.
+/// Hands a checked call to call(args), those of the open window where there is one, or to whoever
+/// captures.
+template <class Args, class Call>
+void carry_out(Executor& executor, Operation operation, std::size_t element_bytes, const Args& args,
+               const Call& call) {
+  if (resident::Capture* capture = executor.capture()) {
+    capture->add(operation, static_cast<std::int32_t>(element_bytes), args);
+  } else if (const WorkSlots* window = executor.window()) {
+    call(in_window(args, *window));
+  } else {
+    call(args);
+  }
+}
 template <class T, class Args>
 void carry_out(Executor& executor, Operation operation,
                void (*TypedTable<T>::*entry)(Executor&, const Args&), const Args& args) {
-  if (resident::Capture* capture = executor.capture()) {
-    capture->add(operation, static_cast<std::int32_t>(sizeof(T)), args);
-    return;
-  }
-  if constexpr (std::is_same_v<T, float>) {
-    (executor.kernels().f32.*entry)(executor, args);
-  } else {
-    (executor.kernels().f64.*entry)(executor, args);
-  }
+  carry_out(executor, operation, sizeof(T), args, [&](const Args& seen) {
+    if constexpr (std::is_same_v<T, float>) {
+      (executor.kernels().f32.*entry)(executor, seen);
+    } else {
+      (executor.kernels().f64.*entry)(executor, seen);
+    }
+  });
 }
 template <class Args>
 void carry_out(Executor& executor, Operation operation,
                void (*KernelTables::*entry)(Executor&, const Args&), const Args& args) {
-  if (resident::Capture* capture = executor.capture()) {
-    capture->add(operation, 0, args);
-    return;
-  }
-  (executor.kernels().*entry)(executor, args);
+  carry_out(executor, operation, 0, args,
+            [&](const Args& seen) { (executor.kernels().*entry)(executor, seen); });
 }
 
 template <class View>

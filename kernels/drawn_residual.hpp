@@ -10,19 +10,10 @@
 
 namespace manyfold::kernels {
 
-/// residual <- 0, then for every drawn term j, in the order of the draws,
-///   residual_{e_j} += weight_s / batch * ((W_{e_j} - M_{e_j}) - noise_s xi_j),
-/// xi_j standard normal, draw step_s count_s + j of (seeds_s, stream). A term drawn twice counts
-/// twice. Without draws every term counts once and batch is 1.
-///
-/// w, target, residual: (slot, row, col) of one shape; the target may be shared; residual overlaps
-/// neither. entries: e_j as row * cols + col for j = 0 ... count_s - 1, no entry twice, slots
-/// entries_stride apart (0: shared); null: e_j = j. drawn: (slot, batch), each in [0, count_s).
-/// Differences are taken in T and added with one rounding (fused): the same bits on every device.
-template <class T>
-struct DrawnResidualArgs {
-  MatrixBatch<const T> w;
-  MatrixBatch<const T> target;
+/// Which terms a step looks at, and with which weight and label noise.
+/// entries: e_j as row * cols + col for j = 0 ... count_s - 1, no entry twice, slots entries_stride
+/// apart (0: shared); null: e_j = j. drawn: (slot, batch), each in [0, count_s).
+struct DrawnTerms {
   const std::int32_t* entries = nullptr;
   std::int64_t entries_stride = 0;
   const std::int64_t* count = nullptr;  ///< (slot): number of terms
@@ -33,6 +24,20 @@ struct DrawnResidualArgs {
   const std::uint64_t* seeds = nullptr;  ///< (slot), where there is noise
   const std::int64_t* step = nullptr;    ///< (slot), where there is noise
   std::uint64_t stream = 0;
+};
+
+/// residual <- 0, then for every drawn term j, in the order of the draws,
+///   residual_{e_j} += weight_s / batch * ((W_{e_j} - M_{e_j}) - noise_s xi_j),
+/// xi_j standard normal, draw step_s count_s + j of (seeds_s, stream). A term drawn twice counts
+/// twice. Without draws every term counts once and batch is 1.
+///
+/// w, target, residual: (slot, row, col) of one shape; the target may be shared; residual overlaps
+/// neither. Differences are taken in T and added with one rounding (fused): the same bits on every
+/// device.
+template <class T>
+struct DrawnResidualArgs : DrawnTerms {
+  MatrixBatch<const T> w;
+  MatrixBatch<const T> target;
   MatrixBatch<T> residual;
 };
 

@@ -138,7 +138,8 @@ std::vector<BenchRow> jumps_3(Executor& executor, const BenchFlags& flags) {
     work.bench = "resident";
     work.name = "jumps-3";
     work.path = flags.device.path;
-    // The entry that is not observed has a value, too: 4 makes the target one of rank one.
+    // The entry that is not observed has a value, too: 4 makes the target one of rank one. Inspected
+    // as often as apps/experiments/jumps.toml is.
     work.experiment = fmt::format(
         R"(
 name = "bench jumps-3"
@@ -161,6 +162,7 @@ kind = "sgd_entries"
 learning_rate = {}
 [stop]
 steps = {}
+check_every = 50
 [probes]
 train_loss = {{ steps = [0] }}
 [sweep]

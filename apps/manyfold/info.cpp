@@ -99,7 +99,7 @@ int describe_experiment(const InfoFlags& flags) {
                         {"slots", family.slots},
                         {"waves", family.waves},
                         {"shared_problem", family.shared_problem},
-                        {"bytes_per_member", family.footprint.bytes_per_slot},
+                        {"bytes_per_member", family.bytes_per_member()},
                         {"bytes", family.bytes()},
                         {"state_bytes", family.state_bytes},
                         {"flops_per_step", family.footprint.flops_per_step},
@@ -134,7 +134,7 @@ int describe_experiment(const InfoFlags& flags) {
         "{}\n",
         family.description, family.members.size(), family.footprint.parameters, family.slots,
         family.waves, family.waves == 1 ? "" : "s",
-        human_bytes(static_cast<double>(family.footprint.bytes_per_slot)),
+        human_bytes(static_cast<double>(family.bytes_per_member())),
         family.shared_problem ? "one problem for all" : "a problem each", word(family.path),
         family.path_reason);
   }

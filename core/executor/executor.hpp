@@ -19,6 +19,7 @@ namespace manyfold {
 
 namespace kernels {
 struct KernelTables;
+class WorkSlots;
 namespace resident {
 class Capture;
 }
@@ -90,6 +91,11 @@ class Executor {
   kernels::resident::Capture* capture() const { return capture_; }
   void capture_by(kernels::resident::Capture* capture) { capture_ = capture; }
 
+  /// The window of slots that operations are carried out for, in place of all of them
+  /// (kernels/work_slots.hpp); nullptr: none.
+  const kernels::WorkSlots* window() const { return window_; }
+  void look_through(const kernels::WorkSlots* window) { window_ = window; }
+
   /// Device memory, 256-byte aligned, contents undefined. ResourceError when it does not fit the
   /// budget or the device. Use Buffer (memory.hpp), which releases by itself.
   virtual void* allocate(std::size_t bytes) = 0;
@@ -141,6 +147,7 @@ class Executor {
 
  private:
   kernels::resident::Capture* capture_ = nullptr;
+  const kernels::WorkSlots* window_ = nullptr;
 };
 
 }  // namespace manyfold

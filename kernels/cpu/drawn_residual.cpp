@@ -18,7 +18,7 @@ void drawn_residual(Executor& executor, const DrawnResidualArgs<T>& args) {
         std::fill_n(args.residual.slot(slot) + row * args.residual.row_stride, args.residual.cols,
                     T{0});
       }
-      const T weight = elements::term_weight(args, slot);
+      const T weight = elements::term_weight<T>(args, slot);
       const std::int64_t terms = args.drawn != nullptr ? args.batch : args.count[slot];
       for (std::int64_t b = 0; b < terms; ++b) {
         const std::int64_t j = args.drawn != nullptr ? args.drawn[slot * args.batch + b] : b;

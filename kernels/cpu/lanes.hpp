@@ -91,25 +91,43 @@ struct LaneSampled {
   double* sum;
 };
 
-/// SparseTopLayerArgs (kernels/resident/fused.hpp): W (lines, k), P and slope (k, cols).
+/// SparseTopLayerArgs (kernels/resident/fused.hpp): W (lines, k), P and slope (k, cols). S is kept
+/// entry after entry in the order of `rows`; `entry` of `cols` numbers them so.
 template <class T>
 struct LaneTopLayer {
-  LanePattern pattern;
-  int64_t k, cols;
+  LanePattern rows, cols;
+  int64_t k;
   T* w;
   int64_t w_row;
-  const T* p;
+  T* p;
   int64_t p_row;
+  bool moves_p;
   const T* target;
   const int32_t* target_entry;
   bool target_shared;
-  T* slope;
+  T* s;
+  T* slope;  ///< where P moves, scratch of ten rows
   int64_t slope_row;
   const T* scale;  ///< (lane); null: 1
   const T* step;   ///< (lane)
 };
-/// The longest row of W that sparse_top_layer takes.
-constexpr int64_t longest_top_row = 128;
+
+/// DrawnDescentArgs (kernels/resident/fused.hpp): numbers of each lane, rounded to T.
+template <class T>
+struct LaneDrawnDescent {
+  int32_t layers;
+  const int32_t* sizes;
+  T* params;
+  T* scratch;
+  int64_t back, widest;  ///< DrawnDescentArgs::back_offset(), widest()
+  const int32_t* row;    ///< (lane): the entry
+  const int32_t* col;
+  const T* label;
+  const T* noise;  ///< null: none
+  const T* weight;
+  const T* decay;  ///< null: none
+  const T* step;
+};
 
 /// Numbers of each lane, already rounded to T.
 template <class T>
@@ -169,6 +187,7 @@ struct TypedLaneLoops {
   void (*sparse)(const LaneSparse<T>& args);
   void (*sampled)(const LaneSampled<T>& args);
   void (*sparse_top_layer)(const LaneTopLayer<T>& args);
+  void (*drawn_descent)(const LaneDrawnDescent<T>& args);
   /// out (lane) = sum_i x_i y_i; x or y may be shared.
   void (*inner_product)(const T* x, bool x_shared, const T* y, bool y_shared, int64_t count,
                         double* out);

@@ -225,6 +225,8 @@ class Thread {
         return sparse_product(instruction.as<resident::SparseProductArgs<T>>());
       case Operation::sparse_top_layer:
         return sparse_top_layer(instruction.as<resident::SparseTopLayerArgs<T>>());
+      case Operation::drawn_descent:
+        return drawn_descent(instruction.as<resident::DrawnDescentArgs<T>>(), for_each);
       case Operation::sum_of_squares: {
         const auto& args = instruction.as<SumOfSquaresArgs<T>>();
         const bool shared = args.x.slot_stride == 0;
@@ -319,9 +321,10 @@ class Thread {
       const double coefficient = args.coefficient != nullptr ? args.coefficient[lane] : 1.0;
       scale[lane] = static_cast<T>(args.scale * coefficient);
     }
-    loops_.sparse_top_layer({lane_pattern(args.pattern), args.w.cols, args.p.cols, args.w.data,
-                             args.w.row_stride, args.p.data, args.p.row_stride, args.target.data,
-                             args.target_entry, args.target.slot_stride == 0, args.slope.data,
+    loops_.sparse_top_layer({lane_pattern(args.rows), lane_pattern(args.cols), args.w.cols,
+                             args.w.data, args.w.row_stride, args.p.data, args.p.row_stride,
+                             args.moves_p, args.target.data, args.target_entry,
+                             args.target.slot_stride == 0, args.s.data, args.slope.data,
                              args.slope.row_stride, args.scaled ? scale : nullptr, step});
   }
   void halve(double* sums) const {
@@ -358,17 +361,44 @@ class Thread {
     }
     const std::int64_t cols = args.w.cols;
     for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
-      const T weight = elements::term_weight(args, lane);
+      const T weight = elements::term_weight<T>(args, lane);
       const std::int64_t terms = args.drawn != nullptr ? args.batch : args.count[lane];
       for (std::int64_t b = 0; b < terms; ++b) {
         const std::int64_t j = args.drawn != nullptr ? args.drawn[b * lanes_ + lane] : b;
         const std::int64_t index = elements::entry_of(args, slot_[lane], j);
         T difference = entry(args.w, index, cols, lane) - entry(args.target, index, cols, lane);
-        if (args.noise != nullptr) difference -= elements::label_noise_of(args, lane, j);
+        if (args.noise != nullptr) difference -= elements::label_noise_of<T>(args, lane, j);
         T& sum = entry(out, index, cols, lane);
         sum = fused(weight, difference, sum);
       }
     });
+  }
+
+  void drawn_descent(const resident::DrawnDescentArgs<T>& args, const ForEachLane& for_each) {
+    std::int32_t row[most_lanes] = {};
+    std::int32_t col[most_lanes] = {};
+    T label[most_lanes] = {};
+    T noise[most_lanes] = {};
+    T weight[most_lanes] = {};
+    T decay[most_lanes] = {};
+    T step[most_lanes] = {};
+    const std::int64_t cols = args.target.cols;
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      const std::int64_t j = args.drawn[lane];
+      const std::int64_t index = elements::entry_of(args, slot_[lane], j);
+      row[lane] = static_cast<std::int32_t>(index / cols);
+      col[lane] = static_cast<std::int32_t>(index % cols);
+      label[lane] = entry(args.target, index, cols, lane);
+      if (args.noise != nullptr) noise[lane] = elements::label_noise_of<T>(args, lane, j);
+      weight[lane] = elements::term_weight<T>(args, lane);
+      const double coefficient = args.decay != nullptr ? args.decay[lane] : 1.0;
+      decay[lane] = static_cast<T>(args.decay_scale * coefficient);
+    });
+    round(args.step_size, step);
+    loops_.drawn_descent({args.layers, args.sizes, args.params.data, args.scratch.data,
+                          args.back_offset(), args.widest(), row, col, label,
+                          args.noise != nullptr ? noise : nullptr, weight,
+                          args.decays ? decay : nullptr, step});
   }
 
   void add_scaled(const AddScaledArgs<T>& args) {

@@ -24,7 +24,7 @@ __global__ void drawn_residual_kernel(DrawnResidualArgs<T> args) {
     out[i / args.residual.cols * args.residual.row_stride + i % args.residual.cols] = T(0);
   }
   __syncthreads();  // an entry's first addition may come from another thread than its zero
-  const T weight = elements::term_weight(args, slot);
+  const T weight = elements::term_weight<T>(args, slot);
   if (args.drawn == nullptr) {
     for (std::int64_t j = self; j < args.count[slot]; j += threads) {
       elements::add_term(args, slot, weight, j, elements::entry_of(args, slot, j));

@@ -236,7 +236,7 @@ MF_KERNEL void drawn_residual_in_block(const DrawnResidualArgs<T>& args) {
     args.residual.data[i / cols * args.residual.row_stride + i % cols] = T(0);
   }
   __syncthreads();
-  const T weight = elements::term_weight(args, 0);
+  const T weight = elements::term_weight<T>(args, 0);
   if (args.drawn == nullptr) {  // every term once, so no two threads add to one entry
     for (std::int64_t j = threadIdx.x; j < args.count[0]; j += threads) {
       elements::add_term(args, 0, weight, j,
@@ -261,6 +261,85 @@ MF_KERNEL void inner_product_in_block(const T* x, const T* y, std::int64_t count
   if (threadIdx.x == 0) *out = sum;
 }
 
+/// Rows by warps forward, columns by threads back.
+template <class T>
+MF_KERNEL void drawn_descent_in_block(const resident::DrawnDescentArgs<T>& args) {
+  const int self = static_cast<int>(threadIdx.x);
+  const int lane = self % 32;
+  const int warp = self / 32;
+  const int last = args.layers - 1;
+  const int columns = args.sizes[0];
+  const std::int64_t term = args.drawn[0];
+  const auto index =
+      static_cast<int>(args.entries == nullptr ? term : std::int64_t{args.entries[term]});
+  const int row = index / columns;
+  const int col = index % columns;
+  const T minus_step = -static_cast<T>(*args.step_size);
+  const double coefficient = args.decay != nullptr ? *args.decay : 1.0;
+  const T keep =
+      args.decays ? fused(minus_step, static_cast<T>(args.decay_scale * coefficient), T(1)) : T(1);
+  // W -> keep W - step b x; `by` is -step b.
+  const auto move = [&](T& w, T by, T x_q) { w = fused(by, x_q, keep * w); };
+  const auto dot = [&](const T* w, const T* x, int count) {
+    T sum = 0;
+    for (int q = lane; q < count; q += 32) sum = fused(w[q], x[q], sum);
+    return group_sum<32>(sum);
+  };
+
+  T* x = args.scratch.data;
+  for (int p = self; p < args.sizes[1]; p += threads) x[p] = args.params.data[p * columns + col];
+  __syncthreads();
+  T* w = args.params.data + args.sizes[1] * columns;
+  for (int h = 1; h < last; ++h) {
+    T* const next = x + args.sizes[h];
+    for (int r = warp; r < args.sizes[h + 1]; r += warps) {
+      const T sum = dot(w + r * args.sizes[h], x, args.sizes[h]);
+      if (lane == 0) next[r] = sum;
+    }
+    __syncthreads();
+    w += args.sizes[h + 1] * args.sizes[h];
+    x = next;
+  }
+
+  const int inner = args.sizes[last];
+  T* b = args.scratch.data + args.back_offset();
+  T* other = b + args.widest();
+  T difference =
+      dot(w + row * inner, x, inner) - args.target.data[row * args.target.row_stride + col];
+  if (args.noise != nullptr) difference -= elements::label_noise_of<T>(args, 0, term);
+  const T s = elements::term_weight<T>(args, 0) * difference;
+  __syncthreads();  // all warps have seen the row
+  for (int e = self; e < args.sizes[args.layers] * inner; e += threads) {
+    const bool drawn = e / inner == row;
+    const int p = e % inner;
+    if (drawn) b[p] = w[e] * s;
+    move(w[e], drawn ? minus_step * s : T(0), x[p]);
+  }
+  __syncthreads();
+  for (int h = last - 1; h >= 1; --h) {
+    const int rows = args.sizes[h + 1];
+    const int cols = args.sizes[h];
+    x -= cols;
+    w -= rows * cols;
+    for (int q = self; q < cols; q += threads) {
+      T sum = 0;
+      for (int r = 0; r < rows; ++r) {
+        T& place = w[r * cols + q];
+        sum = fused(place, b[r], sum);
+        move(place, minus_step * b[r], x[q]);
+      }
+      other[q] = sum;
+    }
+    __syncthreads();
+    T* const used = b;
+    b = other;
+    other = used;
+  }
+  for (int e = self; e < args.sizes[1] * columns; e += threads) {
+    move(args.params.data[e], e % columns == col ? minus_step : T(0), b[e / columns]);
+  }
+}
+
 template <class T>
 MF_KERNEL void carry_out(const Instruction& instruction) {
   constexpr ForEachInBlock for_each;
@@ -271,6 +350,8 @@ MF_KERNEL void carry_out(const Instruction& instruction) {
       return residual_in_block(instruction.as<ResidualArgs<T>>());
     case Operation::drawn_residual:
       return drawn_residual_in_block(instruction.as<DrawnResidualArgs<T>>());
+    case Operation::drawn_descent:
+      return drawn_descent_in_block(instruction.as<resident::DrawnDescentArgs<T>>());
     case Operation::sum_of_squares: {
       const auto& args = instruction.as<SumOfSquaresArgs<T>>();
       return inner_product_in_block(args.x.data, args.x.data, args.x.count, args.out);

@@ -74,6 +74,7 @@ MF_FN void with_args(Instruction& instruction, const F& f) {
     MF_FUSED(sampled_product, SampledProductArgs)
     MF_FUSED(sparse_product, SparseProductArgs)
     MF_FUSED(sparse_top_layer, SparseTopLayerArgs)
+    MF_FUSED(drawn_descent, DrawnDescentArgs)
 #undef MF_FUSED
   }
 }

@@ -28,7 +28,7 @@ std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes) {
 std::string why_not_resident(const DeviceDescription& device, const Program& program) {
   const bool gpu = device.kind != "cpu";
   const std::int64_t most = room(device, program.host.element_bytes);
-  const std::int64_t needed = gpu ? program.block_bytes() : program.arena_bytes();
+  const std::int64_t needed = gpu ? program.block_bytes() : program.touched_bytes;
   if (needed <= most) return {};
   return "a member needs " + kib(needed) + " on the chip, and there is room for " + kib(most);
 }

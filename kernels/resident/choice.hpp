@@ -8,8 +8,9 @@
 
 namespace manyfold::kernels::resident {
 
-/// Bytes that one member may have: a CPU keeps the arenas of all lanes of a thread in three
-/// quarters of a core's L2, a GPU one arena and the program in the shared memory of a block.
+/// Bytes that one member may have: a CPU keeps what steps touch of the arenas of all lanes of a
+/// thread in three quarters of a core's L2, a GPU one arena and the program in the shared memory of
+/// a block.
 std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes);
 
 /// Members side by side in a thread's lanes; 1 on a GPU.

@@ -26,6 +26,8 @@ const char* name_of(Operation operation) {
       return "sparse_product";
     case Operation::sparse_top_layer:
       return "sparse_top_layer";
+    case Operation::drawn_descent:
+      return "drawn_descent";
   }
   return "?";
 }
@@ -112,14 +114,16 @@ class Written {
 
 class Compiler {
  public:
-  Compiler(std::array<std::vector<Instruction>, sections> calls, const CompileArgs& args)
-      : calls_(std::move(calls)), args_(args) {}
+  Compiler(Calls calls, const CompileArgs& args) : calls_(std::move(calls)), args_(args) {}
 
   std::unique_ptr<Program> compile() {
     find_regions();
     find_flow();
     place();
-    return link();
+    const std::int64_t touched = touched_bytes();
+    std::unique_ptr<Program> program = link();
+    program->touched_bytes = touched;
+    return program;
   }
 
  private:
@@ -232,6 +236,28 @@ class Compiler {
     arena_bytes_ = offset;
   }
 
+  std::int64_t touched_bytes() {
+    constexpr std::int64_t seldom = 10;  // an inspection among so many steps may wait for memory
+    if (args_.check_every < seldom) return arena_bytes_;
+    std::vector<std::pair<std::uintptr_t, std::uintptr_t>> all;
+    for (const Section section : {evaluate, move}) {
+      for (Instruction& instruction : calls_[section]) {
+        each_arena_operand(instruction, [&](std::uintptr_t&, const Interval& interval, Access) {
+          all.emplace_back(interval.begin, interval.end);
+        });
+      }
+    }
+    std::sort(all.begin(), all.end());
+    std::uintptr_t end = 0;
+    std::uintptr_t bytes = 0;
+    for (const auto& [first, last] : all) {
+      const std::uintptr_t from = std::max(first, end);
+      if (last > from) bytes += last - from;
+      end = std::max(end, last);
+    }
+    return static_cast<std::int64_t>(bytes);
+  }
+
   std::int32_t place_of(const void* data) {
     const auto address = reinterpret_cast<std::uintptr_t>(data);
     const Found& found = region_of(address);
@@ -273,7 +299,7 @@ class Compiler {
     return program;
   }
 
-  std::array<std::vector<Instruction>, sections> calls_;
+  Calls calls_;
   const CompileArgs& args_;
   std::vector<Found> regions_;
   std::int64_t arena_bytes_ = 0;
@@ -300,7 +326,7 @@ void upload(Executor& executor, Program& program) {
 }  // namespace
 
 Compiled compile(Executor& executor, const CompileArgs& args) {
-  std::array<std::vector<Instruction>, sections> calls;
+  Calls calls;
   {
     Capture capture(executor);
     const auto keep = [&](Section section, const std::function<void()>& body) {
@@ -317,7 +343,8 @@ Compiled compile(Executor& executor, const CompileArgs& args) {
     }
   }
   PatternMemory patterns;
-  if (executor.device().kind == "cpu") fuse(executor, calls, patterns);
+  fuse_drawn(calls);
+  if (executor.device().kind == "cpu") fuse_masks(executor, calls, patterns);
   Compiled compiled{Compiler(std::move(calls), args).compile(), {}};
   compiled.program->patterns = std::move(patterns);
   upload(executor, *compiled.program);

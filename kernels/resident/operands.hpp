@@ -43,10 +43,8 @@ MF_FN void each_operand(ResidualArgs<T>& args, Visitor&& visit) {
   visit.numbers(args.half_square, 1, 1, Access::write);
 }
 
-template <class T, class Visitor>
-MF_FN void each_operand(DrawnResidualArgs<T>& args, Visitor&& visit) {
-  visit.matrix(args.w, Access::read);
-  visit.matrix(args.target, Access::read);
+template <class Visitor>
+MF_FN void each_operand_of_terms(DrawnTerms& args, Visitor&& visit) {
   visit.resting(args.entries, args.entries_stride);
   visit.numbers(args.count, 1, 1, Access::read);
   visit.numbers(args.drawn, args.batch, args.batch, Access::read);
@@ -54,6 +52,13 @@ MF_FN void each_operand(DrawnResidualArgs<T>& args, Visitor&& visit) {
   visit.numbers(args.noise, 1, 1, Access::read);
   visit.numbers(args.seeds, 1, 1, Access::read);
   visit.numbers(args.step, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(DrawnResidualArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.w, Access::read);
+  visit.matrix(args.target, Access::read);
+  each_operand_of_terms(args, visit);
   visit.matrix(args.residual, Access::write);
 }
 
@@ -291,11 +296,22 @@ MF_FN void each_operand(SparseProductArgs<T>& args, Visitor&& visit) {
 template <class T, class Visitor>
 MF_FN void each_operand(SparseTopLayerArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.w, Access::update);
-  visit.matrix(args.p, Access::read);
+  visit.matrix(args.p, args.moves_p ? Access::update : Access::read);
   visit.matrix(args.target, Access::read);
+  visit.matrix(args.s, Access::write);
   visit.matrix(args.slope, Access::write);
   visit.numbers(args.coefficient, 1, 1, Access::read);
   visit.numbers(args.learning_rate, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(DrawnDescentArgs<T>& args, Visitor&& visit) {
+  visit.vector(args.params, Access::update);
+  visit.vector(args.scratch, Access::write);
+  visit.matrix(args.target, Access::read);
+  each_operand_of_terms(args, visit);
+  visit.numbers(args.decay, 1, 1, Access::read);
+  visit.numbers(args.step_size, 1, 1, Access::read);
 }
 
 /// Whether an operation with these arguments has a resident form.

@@ -30,6 +30,7 @@ enum class Operation : std::int32_t {
   sampled_product,
   sparse_product,
   sparse_top_layer,
+  drawn_descent,
 };
 const char* name_of(Operation operation);
 
@@ -49,7 +50,7 @@ MF_FN std::uintptr_t arena_offset(const U* pointer) {
 
 /// One operation with its arguments, bit for bit. Trivial to copy to a device.
 struct Instruction {
-  static constexpr std::size_t capacity = 320;
+  static constexpr std::size_t capacity = 352;
 
   Operation operation;
   std::int32_t element_bytes;  ///< of T in typed operations, 0 in others
@@ -120,6 +121,8 @@ struct Program {
   ProgramView device;
 
   std::int64_t arena_bytes() const { return host.arena_bytes; }
+  /// What of the arena a step without inspection touches; all of it where every few steps inspect.
+  std::int64_t touched_bytes = 0;
   /// Shared memory of a block on a GPU: the arena and the instructions.
   std::int64_t block_bytes() const {
     return host.arena_bytes + static_cast<std::int64_t>(instructions.size() * sizeof(Instruction));

@@ -49,7 +49,14 @@ std::size_t Chain<T>::bytes_per_slot(const Shape& shape) {
 }
 
 template <class T>
-Chain<T>::Chain(Executor& executor, const Shape& shape, std::int64_t slots, kernels::MathMode math)
+std::size_t Chain<T>::work_bytes(const Shape& shape) {
+  const Strides<T> strides(shape);
+  return static_cast<std::size_t>(strides.total() - strides.parameters) * sizeof(T);
+}
+
+template <class T>
+Chain<T>::Chain(Executor& executor, const Shape& shape, std::int64_t slots, kernels::MathMode math,
+                kernels::WorkSlots& work)
     : executor_(executor), shape_(shape), slots_(slots), math_(math) {
   const Strides<T> strides(shape);
   stride_ = strides.parameters;
@@ -58,11 +65,11 @@ Chain<T>::Chain(Executor& executor, const Shape& shape, std::int64_t slots, kern
   end_stride_ = strides.end;
   slope_stride_ = strides.slope;
   parameters_ = Buffer<T>(executor, slots * stride_);
-  gradient_ = Buffer<T>(executor, slots * stride_);
-  for (const std::int64_t stride : prefix_stride_) prefix_.emplace_back(executor, slots * stride);
-  for (auto& buffer : backward_) buffer = Buffer<T>(executor, slots * backward_stride_);
-  end_ = Buffer<T>(executor, slots * end_stride_);
-  slope_ = Buffer<T>(executor, slots * slope_stride_);
+  gradient_ = work.buffer<T>(stride_);
+  for (const std::int64_t stride : prefix_stride_) prefix_.push_back(work.buffer<T>(stride));
+  for (auto& buffer : backward_) buffer = work.buffer<T>(backward_stride_);
+  end_ = work.buffer<T>(end_stride_);
+  slope_ = work.buffer<T>(slope_stride_);
   parameters_.clear();
   gradient_.clear();
 }

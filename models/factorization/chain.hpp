@@ -20,10 +20,12 @@ namespace manyfold::factorization {
 template <class T>
 class Chain {
  public:
-  Chain(Executor& executor, const Shape& shape, std::int64_t slots, kernels::MathMode math);
+  Chain(Executor& executor, const Shape& shape, std::int64_t slots, kernels::MathMode math,
+        kernels::WorkSlots& work);
 
-  /// Everything that the constructor allocates, per slot.
+  /// Everything that the constructor allocates, per slot, and what of it is work.
   static std::size_t bytes_per_slot(const Shape& shape);
+  static std::size_t work_bytes(const Shape& shape);
 
   /// W from the parameters. Kernels only.
   void forward();

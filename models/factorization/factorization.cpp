@@ -27,13 +27,14 @@ template <class T>
 class FactorizationModel final : public Model {
  public:
   FactorizationModel(Executor& executor, const Settings& example, std::int64_t slots,
-                     bool shared_problem)
+                     bool shared_problem, kernels::WorkSlots& work)
       : executor_(executor),
+        work_(work),
         chain_(executor, shape_of(example), slots,
-               example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
+               example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full, work),
         objective_(executor, example, chain_.shape(), slots, shared_problem),
         penalty_(executor, example, chain_.shape(), slots),
-        scene_(executor, chain_, objective_, scene_needs(example)) {
+        scene_(executor, chain_, objective_, scene_needs(example), work) {
     for (const auto& [probe, name] : requested_probes(example)) {
       const ObserverContext context{
           executor, {example, chain_.shape(), name, shared_problem}, slots};
@@ -51,9 +52,12 @@ class FactorizationModel final : public Model {
       for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<T>(values[i]);
     }
     chain_.values().upload(host);
-    chain_.forward();
-    scene_.evaluated();
-    for (const auto& [name, observer] : observers_) observer->load(members, scene_);
+    for (const auto& [name, observer] : observers_) observer->load(members);
+    work_.in_each_window([&] {
+      chain_.forward();
+      scene_.evaluated();
+      for (const auto& [name, observer] : observers_) observer->remember(scene_);
+    });
   }
 
   AnyParameters parameters() override { return chain_.parameters(); }
@@ -115,6 +119,7 @@ class FactorizationModel final : public Model {
   };
 
   Executor& executor_;
+  kernels::WorkSlots& work_;
   Chain<T> chain_;
   Objective<T> objective_;
   Penalty<T> penalty_;
@@ -163,9 +168,10 @@ template <class T>
 Footprint footprint_in(const Settings& settings, bool shared_problem) {
   const Shape shape = shape_of(settings);
   Footprint footprint = Objective<T>::footprint(settings, shape, shared_problem);
-  footprint.bytes_per_slot += Chain<T>::bytes_per_slot(shape) +
-                              Penalty<T>::bytes_per_slot(settings, shape) +
-                              Scene<T>::bytes_per_slot(shape, scene_needs(settings));
+  const std::size_t scene = Scene<T>::bytes_per_slot(shape, scene_needs(settings));
+  footprint.work_bytes = Chain<T>::work_bytes(shape) + scene;
+  footprint.bytes_per_slot +=
+      Chain<T>::bytes_per_slot(shape) + Penalty<T>::bytes_per_slot(settings, shape) + scene;
   for (const auto& [probe, name] : requested_probes(settings)) {
     if (probe->bytes == nullptr) continue;
     const ObserverBytes bytes = probe->bytes({settings, shape, name, shared_problem});
@@ -211,11 +217,13 @@ std::span<const ProbeKind> probe_kinds() {
 }
 
 std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::int64_t slots,
-                            bool shared_problem) {
+                            bool shared_problem, kernels::WorkSlots& work) {
   if (example.text("precision") == "f64") {
-    return std::make_unique<FactorizationModel<double>>(executor, example, slots, shared_problem);
+    return std::make_unique<FactorizationModel<double>>(executor, example, slots, shared_problem,
+                                                        work);
   }
-  return std::make_unique<FactorizationModel<float>>(executor, example, slots, shared_problem);
+  return std::make_unique<FactorizationModel<float>>(executor, example, slots, shared_problem,
+                                                     work);
 }
 
 }  // namespace

@@ -323,20 +323,21 @@ void Objective<T>::stochastic_gradient(const kernels::StepControl& control,
   }
   const bool sensing = kind_ == ObjectiveKind::sensing;
   if (sensing) measure(w, measured(residual_));
-  kernels::drawn_residual<T>(
-      executor_, {.w = sensing ? MatrixBatch<const T>(measured(residual_)) : w,
-                  .target = sensing ? values() : target(),
-                  .entries = kind_ == ObjectiveKind::completion ? entries_.data() : nullptr,
-                  .entries_stride = shared_ ? 0 : mask_stride_,
-                  .count = terms_.data(),
-                  .drawn = what.terms,
-                  .batch = what.batch,
-                  .weight = what.terms != nullptr ? term_weight_.data() : factor_.data(),
-                  .noise = what.label_noise,
-                  .seeds = what.seeds,
-                  .step = control.step,
-                  .stream = stream_label_noise,
-                  .residual = sensing ? measured(drawn_) : gradient});
+  kernels::DrawnResidualArgs<T> args;
+  if (kind_ == ObjectiveKind::completion) args.entries = entries_.data();
+  args.entries_stride = shared_ ? 0 : mask_stride_;
+  args.count = terms_.data();
+  args.drawn = what.terms;
+  args.batch = what.batch;
+  args.weight = what.terms != nullptr ? term_weight_.data() : factor_.data();
+  args.noise = what.label_noise;
+  args.seeds = what.seeds;
+  args.step = control.step;
+  args.stream = stream_label_noise;
+  args.w = sensing ? MatrixBatch<const T>(measured(residual_)) : w;
+  args.target = sensing ? values() : target();
+  args.residual = sensing ? measured(drawn_) : gradient;
+  kernels::drawn_residual<T>(executor_, args);
   if (sensing) spread(measured(drawn_), gradient);
 }
 

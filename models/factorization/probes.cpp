@@ -113,23 +113,23 @@ void validate_pairs(const ProbeSettings& probe) {
 
 template <class T>
 Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-                const SceneNeeds& needs)
+                const SceneNeeds& needs, kernels::WorkSlots& work)
     : executor_(executor),
       chain_(chain),
       objective_(objective),
       layer_is_fresh_(static_cast<std::size_t>(chain.shape().layers() + 1), false) {
   const Shape& s = chain.shape();
-  workspace_ = Buffer<double>(executor, slots() * workspace(s, needs));
-  if (needs.singular_values) spectrum_ = Buffer<double>(executor, slots() * rank_limit());
-  if (needs.top_left_vector) top_left_ = Buffer<double>(executor, slots() * s.rows());
+  workspace_ = work.buffer<double>(workspace(s, needs));
+  if (needs.singular_values) spectrum_ = work.buffer<double>(rank_limit());
+  if (needs.top_left_vector) top_left_ = work.buffer<double>(s.rows());
   if (needs.layer_singular_values) {
-    layer_spectra_ = Buffer<double>(executor, slots() * layer_spectra_elements(s));
+    layer_spectra_ = work.buffer<double>(layer_spectra_elements(s));
     constexpr double none = std::numeric_limits<double>::quiet_NaN();
     layer_spectra_.upload(
         std::vector<double>(static_cast<std::size_t>(layer_spectra_.size()), none));
   }
   if (needs.singular_values || needs.layer_singular_values) {
-    sweeps_ = Buffer<std::int32_t>(executor, slots());
+    sweeps_ = work.buffer<std::int32_t>(1);
   }
 }
 

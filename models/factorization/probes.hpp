@@ -56,7 +56,7 @@ template <class T>
 class Scene {
  public:
   Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-        const SceneNeeds& needs);
+        const SceneNeeds& needs, kernels::WorkSlots& work);
 
   Executor& executor() const { return executor_; }
   const Chain<T>& chain() const { return chain_; }
@@ -102,15 +102,13 @@ template <class T>
 class Observer {
  public:
   virtual ~Observer() = default;
-  /// Host side, when the members of slots 0, 1, ... are at their starts and evaluated: for what
-  /// differs between members, and for what is remembered of a start. May call kernels.
-  virtual void load(std::span<const Settings> members, Scene<T>& scene) {
-    (void)members;
-    (void)scene;
-  }
+  /// Host side, when members enter slots 0, 1, ...: for what differs between members.
+  virtual void load(std::span<const Settings> members) { (void)members; }
+  /// What is to be remembered of the members' starts, which have been evaluated. Kernels only.
+  virtual void remember(Scene<T>& scene) { (void)scene; }
   /// The product of its extents doubles per slot, slots `stride` apart. Kernels only.
   virtual void observe(Scene<T>& scene, double* out, std::int64_t stride) = 0;
-  /// What `load` remembered of the members' starts.
+  /// What `remember` keeps.
   virtual std::vector<StateArray> state() { return {}; }
 };
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
 #include "kernels/combine.hpp"
@@ -79,7 +80,9 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
       optimizer_needs_norm_(optimizer_kind(example).needs_grad_norm2),
       optimizer_name_(optimizer_kind(example).name),
       control_(executor, family.slots),
-      model_(model_kind(example).make(executor, example, family.slots, family.shared_problem)),
+      work_(executor, family.slots, family.slots_in_window()),
+      model_(
+          model_kind(example).make(executor, example, family.slots, family.shared_problem, work_)),
       optimizer_(optimizer_kind(example).make({executor, *model_, example, family.slots})) {
   samples_.resize(probes.cadences.size());
   for (std::size_t p = 0; p < probes.probes.size(); ++p) {
@@ -109,7 +112,7 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
   watch_scratch_ = Buffer<double>(executor, slots_ * scratch_width_);
   record_looks();
   if (family.path == Path::resident) compile_resident();
-  if (resident_ == nullptr) record_steps();
+  if (resident_ == nullptr && work_.windows() <= 1) record_steps();
 }
 
 void Ensemble::evaluate(bool checked) {
@@ -150,7 +153,11 @@ void Ensemble::compile_resident() {
   why_not_resident_ = compiled.program == nullptr
                           ? compiled.why_not
                           : resident::why_not_resident(executor_.device(), *compiled.program);
-  if (!why_not_resident_.empty()) return;
+  if (!why_not_resident_.empty()) {
+    // choose_paths found that there is one, and gradients have no memory of their own now.
+    if (work_.windows() > 1) throw std::logic_error("not resident: " + why_not_resident_);
+    return;
+  }
   if (usage_.size() == 0) {
     usage_ = Buffer<kernels::ResidentUsage>(executor_, 1);
     usage_.clear();
@@ -188,22 +195,36 @@ void Ensemble::record_steps() {
 }
 
 void Ensemble::record_looks() {
-  const ActiveSlots all{nullptr, slots_};
-  const kernels::StepControl control = control_.control();
   for (Samples& samples : samples_) {
-    samples.program = executor_.record(all, touched_bytes_, [&] {
-      model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
+    samples.programs = record_look([&] {
       for (const Place& place : samples.places) {
         observe(probes_.probes[static_cast<std::size_t>(place.probe)],
                 samples.device.data() + place.offset, samples.width);
       }
     });
   }
-  if (watch_width_ > 0) {
-    watch_program_ = executor_.record(all, touched_bytes_, [&] {
-      model_->evaluate(control, {.train_loss = true, .grad_norm2 = true});
-      observe_watches();
-    });
+  if (watch_width_ > 0) watch_programs_ = record_look([&] { observe_watches(); });
+}
+
+std::vector<std::unique_ptr<Program>> Ensemble::record_look(const std::function<void()>& observe) {
+  std::vector<std::unique_ptr<Program>> programs;
+  for (std::int64_t w = 0; w < work_.windows(); ++w) {
+    const std::int64_t slots =
+        std::min(work_.slots_in_window(), slots_ - w * work_.slots_in_window());
+    programs.push_back(executor_.record({nullptr, slots}, touched_bytes_, [&] {
+      work_.in_window(w, [&] {
+        model_->evaluate(control_.control(), {.train_loss = true, .grad_norm2 = true});
+        observe();
+      });
+    }));
+  }
+  return programs;
+}
+
+void Ensemble::run(const std::vector<std::unique_ptr<Program>>& programs) {
+  for (const auto& program : programs) {
+    const std::array burst{Burst{program.get(), 1}};
+    executor_.run(burst);
   }
 }
 
@@ -391,8 +412,7 @@ Ensemble::Look Ensemble::look(std::int64_t step, const std::vector<int>& cadence
   if (staged_[previous]) executor_.hold_for(tickets_[previous]);
   for (const int c : cadences) {
     Samples& samples = samples_[static_cast<std::size_t>(c)];
-    const std::array burst{Burst{samples.program.get(), 1}};
-    executor_.run(burst);
+    run(samples.programs);
     executor_.stage_out(samples.host[b].data(), samples.device.data(), samples.device.bytes());
   }
   // Steps that follow change the stepping state at once: the host gets a copy made on the device.
@@ -435,8 +455,7 @@ std::vector<double> Ensemble::parameters(std::int64_t slot) {
 
 std::vector<double> Ensemble::watched() {
   if (watch_width_ == 0) return {};
-  const std::array burst{Burst{watch_program_.get(), 1}};
-  executor_.run(burst);
+  run(watch_programs_);
   return watch_state_.download();
 }
 

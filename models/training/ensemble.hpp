@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include "core/executor/memory.hpp"
 #include "kernels/resident.hpp"
 #include "kernels/resident/program.hpp"
+#include "kernels/work_slots.hpp"
 #include "models/training/control_block.hpp"
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
@@ -113,7 +115,7 @@ class Ensemble {
     std::int64_t width = 0;
     Buffer<double> device;
     std::array<PinnedBuffer<double>, 2> host;
-    std::unique_ptr<Program> program;
+    std::vector<std::unique_ptr<Program>> programs;  ///< one a window
   };
 
   std::vector<StateArray> state();
@@ -121,6 +123,8 @@ class Ensemble {
   void observe_watches();
   void record_steps();
   void record_looks();
+  std::vector<std::unique_ptr<Program>> record_look(const std::function<void()>& observe);
+  void run(const std::vector<std::unique_ptr<Program>>& programs);
   void compile_resident();
   // The parts of a step, as both paths carry them out.
   void evaluate(bool checked);
@@ -136,6 +140,7 @@ class Ensemble {
   bool optimizer_needs_norm_;
   std::string optimizer_name_;
   ControlBlock control_;
+  kernels::WorkSlots work_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Samples> samples_;
@@ -150,7 +155,7 @@ class Ensemble {
   std::int64_t scratch_width_ = 0;
   Buffer<double> watch_state_;
   Buffer<double> watch_scratch_;
-  std::unique_ptr<Program> watch_program_;
+  std::vector<std::unique_ptr<Program>> watch_programs_;
 
   std::unique_ptr<Program> plain_step_;
   std::unique_ptr<Program> checked_step_;

@@ -19,6 +19,7 @@
 #include "core/record/layout.hpp"
 #include "core/view.hpp"
 #include "kernels/stepping.hpp"
+#include "kernels/work_slots.hpp"
 
 namespace manyfold {
 
@@ -86,8 +87,9 @@ struct Footprint {
   std::size_t bytes_per_slot = 0;    ///< everything the model allocates for one more slot
   std::size_t shared_bytes = 0;      ///< once per family
   std::size_t remembered_bytes = 0;  ///< of bytes_per_slot, what `Model::state` shows
-  double flops_per_step = 0;         ///< multiplications and additions of one gradient, one member
-  std::int64_t parameters = 0;       ///< per member
+  std::size_t work_bytes = 0;   ///< of bytes_per_slot, what WorkSlots has for slots in a window
+  double flops_per_step = 0;    ///< multiplications and additions of one gradient, one member
+  std::int64_t parameters = 0;  ///< per member
 };
 
 class Model {
@@ -148,8 +150,10 @@ struct ModelKind {
   /// Lengths of a probe's extents for members of this shape. The kind's name is the one that the
   /// experiment gives the probe.
   std::vector<std::int64_t> (*extents)(const Settings&, const ProbeKind&);
+  /// What only evaluations need is allocated through `work`, which outlives the model; `load` calls
+  /// kernels on it in each window.
   std::unique_ptr<Model> (*make)(Executor&, const Settings& example, std::int64_t slots,
-                                 bool shared_problem);
+                                 bool shared_problem, kernels::WorkSlots& work);
   /// The parameters of members of this shape, in their order.
   std::vector<ParameterArray> (*arrays)(const Settings&) = nullptr;
   /// What a member is trained on and from: its problem and its start, in double precision, as

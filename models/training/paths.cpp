@@ -25,10 +25,10 @@ std::string try_resident(FamilyPlan& family, const Plan& plan, const Experiment&
                             plan.check_every);
     if (ensemble.resident() == nullptr) return ensemble.why_not_resident();
     FamilyPlan larger = family;
+    larger.path = Path::resident;
     larger.footprint.shared_bytes += ensemble.resident_bytes();
     if (!larger.fit(executor.device().memory_budget)) return no_memory;
     family = std::move(larger);
-    family.path = Path::resident;
     const kernels::resident::Program& program = *ensemble.resident();
     return fmt::format("{} bytes a member on the chip, {} of them side by side",
                        program.arena_bytes(),

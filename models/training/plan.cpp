@@ -415,16 +415,44 @@ double Plan::flops() const {
   return flops;
 }
 
+namespace {
+
+/// Enough to fill a device, and a sixteenth of many.
+std::int64_t window_of(std::int64_t slots) {
+  constexpr std::int64_t fewest = 64;
+  return std::min(slots, std::max(fewest, (slots + 15) / 16));
+}
+
+}  // namespace
+
+std::int64_t FamilyPlan::slots_in_window() const {
+  return path == Path::resident && footprint.work_bytes > 0 ? window_of(slots) : slots;
+}
+
+std::size_t FamilyPlan::bytes_of(std::int64_t count) const {
+  const bool windows = path == Path::resident && footprint.work_bytes > 0;
+  const auto all = static_cast<std::size_t>(count);
+  const auto seen = static_cast<std::size_t>(windows ? window_of(count) : count);
+  return footprint.shared_bytes + footprint.bytes_per_slot * all -
+         footprint.work_bytes * (all - seen);
+}
+
 bool FamilyPlan::fit(std::size_t budget) {
-  const std::size_t one = footprint.bytes_per_slot;
-  const std::size_t shared = footprint.shared_bytes;
-  if (shared > budget || one > budget - shared) return false;
-  const std::size_t fits = (budget - shared) / one;
+  if (bytes_of(1) > budget) return false;
+  // The most that fit: bytes_of grows with the number.
+  const auto most = static_cast<std::int64_t>(std::max<std::size_t>(1, members.size()));
+  std::int64_t fits = 1;
+  std::int64_t beyond = most + 1;
+  while (beyond - fits > 1) {
+    const std::int64_t middle = fits + (beyond - fits) / 2;
+    (bytes_of(middle) <= budget ? fits : beyond) = middle;
+  }
   slots = 0;
   // Waves of equal size: the last is not a small remainder that leaves the device idle.
   for (const std::size_t count : {starters, members.size() - starters}) {
     if (count == 0) continue;
-    const std::size_t cut = (count + fits - 1) / fits;
+    const std::size_t cut =
+        (count + static_cast<std::size_t>(fits) - 1) / static_cast<std::size_t>(fits);
     slots = std::max(slots, static_cast<std::int64_t>((count + cut - 1) / cut));
   }
   waves = static_cast<std::int64_t>(waves_of(false).size() + waves_of(true).size());

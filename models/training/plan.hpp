@@ -45,8 +45,15 @@ struct FamilyPlan {
   std::vector<ParameterArray> arrays{};
   int first_array = -1;
 
-  std::size_t bytes() const {
-    return footprint.shared_bytes + footprint.bytes_per_slot * static_cast<std::size_t>(slots);
+  /// Slots that are evaluated at once: all of them, or, where steps are taken on the chip and only
+  /// looks evaluate, a sixteenth of many.
+  std::int64_t slots_in_window() const;
+  std::size_t bytes() const { return bytes_of(slots); }
+  /// With this many slots.
+  std::size_t bytes_of(std::int64_t count) const;
+  /// What is not shared, over the slots.
+  std::size_t bytes_per_member() const {
+    return slots > 0 ? (bytes() - footprint.shared_bytes) / static_cast<std::size_t>(slots) : 0;
   }
 
   /// Sets slots and waves to what `budget` bytes hold; false: not one member, and nothing changed.

@@ -21,7 +21,10 @@ class Bench {
       : Bench(executor, Experiment::parse(toml, "test.toml", {}, experiment_spec()), slots, true) {}
   /// Member i (the first, where there are fewer) in slot i.
   Bench(Executor& executor, const Experiment& experiment, std::int64_t slots, bool shared_problem)
-      : executor_(executor), experiment_(experiment), control_(executor, slots) {
+      : executor_(executor),
+        experiment_(experiment),
+        control_(executor, slots),
+        work_(executor, slots, slots) {
     std::vector<Settings> members;
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       members.push_back(experiment_.member(slot < experiment_.members() ? slot : 0));
@@ -30,7 +33,7 @@ class Bench {
     for (const Settings& member : members) kind.validate(member);
     footprint_ = kind.footprint(members.front(), shared_problem);
     const std::size_t before = executor.allocated();
-    model_ = kind.make(executor, members.front(), slots, shared_problem);
+    model_ = kind.make(executor, members.front(), slots, shared_problem, work_);
     allocated_ = executor.allocated() - before;
     control_.load(members);
     model_->load(members);
@@ -86,6 +89,7 @@ class Bench {
   ControlBlock control_;
   Footprint footprint_;
   std::size_t allocated_ = 0;
+  kernels::WorkSlots work_;
   std::unique_ptr<Model> model_;
 };
 

@@ -41,7 +41,8 @@ class Training {
         experiment_(Experiment::parse(toml, "test.toml", {}, experiment_spec())),
         slots_(experiment_.members()),
         control_(executor, slots_),
-        model_(model_kind(member(0)).make(executor, member(0), slots_, true)),
+        work_(executor, slots_, slots_),
+        model_(model_kind(member(0)).make(executor, member(0), slots_, true, work_)),
         optimizer_(optimizer_kind(member(0)).make({executor, *model_, member(0), slots_})) {
     std::vector<Settings> members;
     for (std::int64_t m = 0; m < slots_; ++m) members.push_back(member(m));
@@ -81,6 +82,7 @@ class Training {
   Experiment experiment_;
   std::int64_t slots_;
   ControlBlock control_;
+  kernels::WorkSlots work_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizer> optimizer_;
 };
@@ -495,7 +497,8 @@ TEST(OptimizerMemory, IsCounted) {
       const Experiment experiment =
           Experiment::parse(problem(kind.keys, schedule), "test.toml", {}, experiment_spec());
       const Settings member = experiment.member(0);
-      const auto model = model_kind(member).make(*device, member, 100, true);
+      kernels::WorkSlots work(*device, 100, 100);
+      const auto model = model_kind(member).make(*device, member, 100, true, work);
       const std::size_t before = device->allocated();
       const auto optimizer = optimizer_kind(member).make({*device, *model, member, 100});
       const std::size_t counted =

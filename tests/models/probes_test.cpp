@@ -247,7 +247,8 @@ class Bench {
         settings_(experiment_.member(0)),
         shape_(factorization::shape_of(settings_)),
         control_(executor, slots),
-        model_(model_kind(settings_).make(executor, settings_, slots, true)) {
+        work_(executor, slots, slots),
+        model_(model_kind(settings_).make(executor, settings_, slots, true, work_)) {
     const std::vector<Settings> members(at(slots), settings_);
     control_.load(members);
     model_->load(members);
@@ -320,6 +321,7 @@ class Bench {
   Settings settings_;
   Shape shape_;
   ControlBlock control_;
+  kernels::WorkSlots work_;
   std::unique_ptr<Model> model_;
 };
 

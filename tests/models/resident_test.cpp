@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include "core/error.hpp"
@@ -126,6 +127,18 @@ std::vector<Case> cases() {
   Parts own_schedule = schedule;
   all.push_back(
       {"a schedule each", own_schedule, {"sweep.\"schedule.learning_rate.warmup\"=[0, 25]"}});
+  // One drawn entry a step has a resident form of its own (kernels/resident/fuse_drawn.cpp).
+  Parts drawn = entries;
+  drawn.model = "kind = \"deep_linear\"\nsizes = [6, 9, 5, 10, 7]";
+  drawn.objective = completion + "\nconvention = \"weight-decay\"\nl2 = 0.1";
+  drawn.optimizer = "kind = \"sgd_entries\"\nlearning_rate = 0.01\nlabel_noise = 0.1";
+  drawn.rest =
+      "[schedule.learning_rate]\nkind = \"piecewise\"\nat = [0, 20]\nvalues = [0.03, 0.01]";
+  all.push_back({"a drawn entry of a deep chain", drawn, {"sweep.\"problem.seed\"=[1,2]"}});
+  Parts undecayed = entries;
+  undecayed.model = "kind = \"deep_linear\"\nsizes = [6, 9, 7]";
+  undecayed.stop = "steps = 60\ncheck_every = 1";
+  all.push_back({"a drawn entry of two layers", undecayed, {"sweep.\"problem.seed\"=[1,2]"}});
   Parts symmetric;
   symmetric.model = "kind = \"symmetric\"\ndepth = 2\nhidden = 5";
   symmetric.objective =
@@ -189,6 +202,97 @@ TEST_P(ResidentOnDevice, StepsAsTheBatchedPathDoes) {
                        run(text(one.parts), *device, narrow, false, "resident")),
               one.name == "sign" ? 1e-2 : 2e-4);
   }
+}
+
+bool has(const kernels::resident::Program& program, kernels::resident::Operation operation) {
+  return std::any_of(program.instructions.begin(), program.instructions.end(),
+                     [&](const auto& one) { return one.operation == operation; });
+}
+
+// What the paths above are compared with are the rewritten steps, not the ones they stand for.
+TEST_P(ResidentOnDevice, StepsAreRewrittenWhereThatIsLess) {
+  using kernels::resident::Operation;
+  const auto device = executor();
+  const auto program_has = [&](const std::string& name, Operation operation) {
+    for (const Case& one : cases()) {
+      if (one.name != name) continue;
+      const Experiment experiment =
+          Experiment::parse(text(one.parts), "test.toml", {}, experiment_spec());
+      Plan plan = make_plan(experiment, device->device());
+      choose_paths(plan, experiment, *device, "resident");
+      const std::vector<Settings> members{experiment.member(0)};
+      Ensemble ensemble(*device, members.front(), plan.families.front(), plan.probes,
+                        plan.check_every);
+      ensemble.load(members);
+      return has(*ensemble.resident(), operation);
+    }
+    ADD_FAILURE() << "no case " << name;
+    return false;
+  };
+  EXPECT_TRUE(program_has("a drawn entry of a deep chain", Operation::drawn_descent));
+  EXPECT_TRUE(program_has("a drawn entry of two layers", Operation::drawn_descent));
+  EXPECT_FALSE(program_has("sgd_entries batch", Operation::drawn_descent));
+  const bool cpu = GetParam().name == "cpu";  // the others carry masks out entry by entry
+  EXPECT_EQ(program_has("gd masked", Operation::sparse_top_layer), cpu);
+  EXPECT_EQ(program_has("33x65", Operation::sparse_top_layer), cpu);
+}
+
+/// Many members of a deep chain, and everything that a look may want.
+std::string looked_at(int members) {
+  Parts parts;
+  parts.model = "kind = \"deep_linear\"\nsizes = [6, 5, 5, 7]";
+  parts.stop = "steps = 12\ncheck_every = 4";
+  parts.top = "";
+  std::string toml = text(parts, members);
+  const std::string probes = "[probes]\n";
+  return toml.insert(toml.find(probes) + probes.size(),
+                     "grad_norm = { every = 4 }\nbalance = { every = 4 }\n"
+                     "balance_drift = { every = 4 }\nsingular_values = { every = 4, count = 3 }\n"
+                     "layer_norm2 = { every = 4 }\n");
+}
+
+// Looks at many resident members go through windows: the last one is not full.
+TEST_P(ResidentOnDevice, LooksThroughWindowsSeeWhatOneLookSees) {
+  const auto device = executor();
+  constexpr int members = 150;
+  const Experiment experiment =
+      Experiment::parse(looked_at(members), "test.toml", {}, experiment_spec());
+  Plan plan = make_plan(experiment, device->device());
+  choose_paths(plan, experiment, *device, "resident");
+  ASSERT_EQ(plan.families.front().slots, members);
+  ASSERT_EQ(plan.families.front().slots_in_window(), 64);
+  const Results windows = run(looked_at(members), *device, {}, false, "resident");
+  const Results whole = run(looked_at(members), *device, {}, false, "batched");
+  EXPECT_LT(distance(windows, whole), 1e-10);
+  const Results few = run(looked_at(5), *device, {}, false, "resident");
+  for (std::int64_t m = 0; m < 5; ++m) {
+    EXPECT_TRUE(same_bits(windows.everything(m), few.everything(m))) << "member " << m;
+  }
+}
+
+// A resident member has no products, slopes or gradients of its own in device memory.
+TEST_P(ResidentOnDevice, AMemberTakesLittleMoreThanItsParameters) {
+  const auto device = executor();
+  constexpr int members = 1024;
+  constexpr std::int64_t size = 20;
+  Parts parts;
+  parts.model = "kind = \"deep_linear\"\ndepth = 3\nhidden = 20";
+  parts.objective =
+      "kind = \"completion\"\nobserved = 0.3\ntarget = { kind = \"gaussian\", size = 20 }";
+  std::string toml = text(parts, members);
+  toml.replace(toml.find("parameters = "), toml.find("[sweep]") - toml.find("parameters = "), "");
+  const Experiment experiment = Experiment::parse(toml, "test.toml", {}, experiment_spec());
+  Plan plan = make_plan(experiment, device->device());
+  choose_paths(plan, experiment, *device, "resident");
+  const FamilyPlan& family = plan.families.front();
+  const std::size_t before = device->allocated();
+  const Ensemble ensemble(*device, experiment.member(0), family, plan.probes, plan.check_every);
+  const std::size_t each = (device->allocated() - before) / members;
+  // Parameters and gradient, and one learning rate; one problem for all.
+  const auto own = static_cast<std::size_t>(2 * 3 * size * size + 1) * sizeof(double);
+  EXPECT_LT(each, own * 12 / 10);
+  EXPECT_LE(device->allocated() - before, family.bytes());
+  EXPECT_GT((device->allocated() - before) * 100, family.bytes() * 98);
 }
 
 /// Lengths, rates and ends of all kinds.
@@ -410,6 +514,28 @@ train_loss = {{ steps = [0] }}
   }
 };
 
+/// The members of a crowd in an ensemble, each to end at its own length.
+std::unique_ptr<Ensemble> enter(const Crowd& crowd, Executor& executor) {
+  auto ensemble =
+      std::make_unique<Ensemble>(executor, crowd.members.front(), crowd.plan.families.front(),
+                                 crowd.plan.probes, crowd.plan.check_every);
+  ensemble->load(crowd.members);
+  std::vector<std::int64_t> lengths;
+  for (std::size_t m = 0; m < crowd.members.size(); ++m) {
+    lengths.push_back(Crowd::length(static_cast<std::int64_t>(m)));
+  }
+  ensemble->end_at(lengths);
+  return ensemble;
+}
+std::vector<double> all_parameters(const Crowd& crowd, Ensemble& ensemble) {
+  std::vector<double> all;
+  for (std::size_t m = 0; m < crowd.members.size(); ++m) {
+    const auto one = ensemble.parameters(static_cast<std::int64_t>(m));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
 // A list of members far longer than there are places: each is stepped once, to its own end, under
 // its own index, and has the bits that it has when it is alone on the chip.
 TEST_P(ResidentOnDevice, ACrowdGoesThroughFewPlaces) {
@@ -417,25 +543,7 @@ TEST_P(ResidentOnDevice, ACrowdGoesThroughFewPlaces) {
   const auto device = executor(on_cpu ? 8 : 2);  // 8 threads of 8 lanes: 64 places
   const std::int64_t count = on_cpu ? 100'000 : 300;
   const Crowd crowd(*device, count);
-  const FamilyPlan& family = crowd.plan.families.front();
-  const auto make = [&](Executor& executor) {
-    auto ensemble = std::make_unique<Ensemble>(executor, crowd.members.front(), family,
-                                               crowd.plan.probes, crowd.plan.check_every);
-    ensemble->load(crowd.members);
-    std::vector<std::int64_t> lengths;
-    for (std::int64_t m = 0; m < count; ++m) lengths.push_back(Crowd::length(m));
-    ensemble->end_at(lengths);
-    return ensemble;
-  };
-  const auto all_parameters = [&](Ensemble& ensemble) {
-    std::vector<double> all;
-    for (std::int64_t m = 0; m < count; ++m) {
-      const auto one = ensemble.parameters(m);
-      all.insert(all.end(), one.begin(), one.end());
-    }
-    return all;
-  };
-  const auto together = make(*device);
+  const auto together = enter(crowd, *device);
   together->advance(0, 1000);
   const auto look = together->look(0, {});
   together->await(look);
@@ -450,16 +558,64 @@ TEST_P(ResidentOnDevice, ACrowdGoesThroughFewPlaces) {
   EXPECT_LE(steps, together->usage().place_steps);
 
   const auto lonely = executor(1);
-  const auto alone = make(*lonely);
+  const auto alone = enter(crowd, *lonely);
   Buffer<std::int32_t> one(*lonely, 1);
   for (std::int64_t m = count - 1; m >= 0; --m) {
     one.upload(std::array{static_cast<std::int32_t>(m)});
     alone->advance_only(one.data(), 1, 1000);
   }
-  EXPECT_TRUE(same_bits(all_parameters(*together), all_parameters(*alone)));
+  EXPECT_TRUE(same_bits(all_parameters(crowd, *together), all_parameters(crowd, *alone)));
 }
 
 MANYFOLD_ON_ALL_DEVICES(ResidentOnDevice);
+
+/// A function of the emulation, which the executor has loaded; its CUDA must not be linked here.
+template <class Function>
+Function* emulations(const char* name) {
+  void* library = dlopen("libemulated_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+  EXPECT_NE(library, nullptr);
+  return reinterpret_cast<Function*>(dlsym(library, name));
+}
+constexpr int launch_out_of_resources = 701;  // cudaErrorLaunchOutOfResources
+constexpr int illegal_address = 700;          // cudaErrorIllegalAddress
+
+// A launch that the device refuses leaves every member where it was; one that breaks the device is
+// reported, and a fresh device does the work with the same bits.
+TEST(ResidentOnFailingDevice, RefusesOrReportsAndGoesOnWithTheSameBits) {
+  constexpr std::int64_t count = 300;
+  std::vector<double> undisturbed;
+  {
+    const auto device = executor_on("emulated");
+    const auto fail_launch = emulations<void(std::uint64_t, int)>("emulation_fail_launch");
+    const Crowd crowd(*device, count);
+    const auto ensemble = enter(crowd, *device);
+    ensemble->advance(0, 1000);
+    undisturbed = all_parameters(crowd, *ensemble);
+
+    const auto again = enter(crowd, *device);
+    again->advance(0, 20);
+    const auto before = all_parameters(crowd, *again);
+    fail_launch(1, launch_out_of_resources);
+    EXPECT_THROW(again->advance(20, 1000), DeviceError);
+    EXPECT_TRUE(same_bits(all_parameters(crowd, *again), before));
+    again->advance(20, 1000);
+    EXPECT_TRUE(same_bits(all_parameters(crowd, *again), undisturbed));
+
+    fail_launch(1, illegal_address);
+    EXPECT_THROW(
+        {
+          again->advance(0, 1000);
+          device->synchronize();
+        },
+        DeviceError);
+  }
+  emulations<void()>("emulation_reset")();
+  const auto device = executor_on("emulated");
+  const Crowd crowd(*device, count);
+  const auto ensemble = enter(crowd, *device);
+  ensemble->advance(0, 1000);
+  EXPECT_TRUE(same_bits(all_parameters(crowd, *ensemble), undisturbed));
+}
 
 }  // namespace
 }  // namespace manyfold::testing

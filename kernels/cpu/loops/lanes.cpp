@@ -1,8 +1,10 @@
 // The lane loops, compiled once per instruction set as loops.cpp is.
 #include "kernels/cpu/lanes.hpp"
 
+#include "kernels/cpu/loops/drawn_descent.hpp"
 #include "kernels/cpu/loops/lanes.hpp"
 #include "kernels/cpu/loops/orbits.hpp"
+#include "kernels/cpu/loops/sparse.hpp"
 #include "kernels/cpu/loops/teacher.hpp"
 
 namespace manyfold::kernels::cpu::MF_ISA {
@@ -16,6 +18,7 @@ constexpr TypedLaneLoops<T> typed_lane_loops() {
           lane_sparse<T>,
           lane_sampled<T>,
           lane_sparse_top_layer<T>,
+          lane_drawn_descent<T>,
           lane_inner_product<T>,
           lane_add_scaled<T>,
           lane_descend<T>,

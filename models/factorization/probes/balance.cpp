@@ -51,7 +51,7 @@ class BalanceDrift final : public Observer<T> {
         start_(context.executor, context.slots * stride_),
         half_square_(context.executor, context.slots) {}
 
-  void load(std::span<const Settings>, Scene<T>& scene) override {
+  void remember(Scene<T>& scene) override {
     for (std::int64_t h = 1; h < scene.shape().layers(); ++h) {
       PairDifference<T>::compute(scene.chain(), h, start(scene.shape(), h));
     }
@@ -116,7 +116,7 @@ class NeuronBalance : public Observer<T> {
         gaps_(context.executor, context.slots * count_),
         start_(context.executor, drift ? context.slots * count_ : 0) {}
 
-  void load(std::span<const Settings>, Scene<T>& scene) override {
+  void remember(Scene<T>& scene) override {
     if (start_.size() > 0) measure(scene, start_.data());
   }
 

@@ -42,7 +42,7 @@ class Distance final : public Observer<T> {
     reference_.clear();
   }
 
-  void load(std::span<const Settings> members, Scene<T>&) override {
+  void load(std::span<const Settings> members) override {
     if (of_target_) return;
     const std::size_t count = shared_ ? 1 : members.size();
     for (std::size_t i = 0; i < count; ++i) {
@@ -242,7 +242,7 @@ class Alignment final : public Observer<T> {
     }
   }
 
-  void load(std::span<const Settings> members, Scene<T>&) override {
+  void load(std::span<const Settings> members) override {
     if (of_ == "file") return;
     const std::size_t count = shared_ ? 1 : members.size();
     for (std::size_t i = 0; i < count; ++i) {

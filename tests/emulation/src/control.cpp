@@ -89,3 +89,8 @@ Counters counters() {
 }
 
 }  // namespace emulation
+
+extern "C" void emulation_reset() { emulation::reset(); }
+extern "C" void emulation_fail_launch(std::uint64_t n, int error) {
+  emulation::fail_launch(n, static_cast<cudaError_t>(error));
+}

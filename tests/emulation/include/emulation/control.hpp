@@ -89,3 +89,10 @@ Ranges ranges();
 void clear_ranges();
 
 }  // namespace emulation
+
+// For a program that finds them in the loaded library by name (dlsym): linked against it, a program
+// would take its CUDA for the machine's.
+extern "C" {
+void emulation_reset();
+void emulation_fail_launch(std::uint64_t n, int error);
+}

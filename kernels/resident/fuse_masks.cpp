@@ -1,81 +1,11 @@
 // Recognizes W = A B, S = mask o (W - M), and every product with S.
-#include "kernels/resident/fuse.hpp"
-
-#include <cstring>
-#include <optional>
 #include <utility>
 
-#include "kernels/cpu/lanes.hpp"
-#include "kernels/resident/capture.hpp"
+#include "kernels/resident/fuse.hpp"
+#include "kernels/resident/rewrite.hpp"
 
 namespace manyfold::kernels::resident {
 namespace {
-
-using Calls = std::array<std::vector<Instruction>, sections>;
-
-struct Bytes {
-  std::uintptr_t begin = 0;
-  std::uintptr_t end = 0;
-  bool meets(const Bytes& other) const { return begin < other.end && other.begin < end; }
-};
-
-template <class U>
-Bytes bytes_of(const MatrixBatch<U>& m) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(m.data);
-  const std::int64_t count = m.size() == 0 ? 0 : (m.rows - 1) * m.row_stride + m.cols;
-  return {begin, begin + static_cast<std::uintptr_t>(count) * sizeof(U)};
-}
-template <class U>
-Bytes bytes_of(const VectorBatch<U>& v) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(v.data);
-  return {begin, begin + static_cast<std::uintptr_t>(v.count) * sizeof(U)};
-}
-
-/// Whether an operation reads any of some bytes.
-class Reads {
- public:
-  explicit Reads(const Bytes& bytes) : bytes_(bytes) {}
-  template <class U>
-  void matrix(MatrixBatch<U>& m, Access access) {
-    see(bytes_of(m), access);
-  }
-  template <class U>
-  void vector(VectorBatch<U>& v, Access access) {
-    see(bytes_of(v), access);
-  }
-  template <class U>
-  void numbers(U*&, std::int64_t, std::int64_t, Access) {}
-  template <class U>
-  void resting(U*&, std::int64_t) {}
-  bool found() const { return found_; }
-
- private:
-  void see(const Bytes& bytes, Access access) {
-    found_ = found_ || (access != Access::write && bytes.meets(bytes_));
-  }
-  Bytes bytes_;
-  bool found_ = false;
-};
-
-bool reads(Instruction& instruction, const Bytes& bytes) {
-  Reads visitor(bytes);
-  with_args(instruction, [&](auto& args) { each_operand(args, visitor); });
-  return visitor.found();
-}
-
-template <class A, class B>
-bool same(const MatrixBatch<A>& a, const MatrixBatch<B>& b) {
-  return a.data == b.data && a.rows == b.rows && a.cols == b.cols && a.row_stride == b.row_stride &&
-         a.slot_stride == b.slot_stride;
-}
-
-template <class Args>
-Instruction instruction_of(Operation operation, std::int32_t element_bytes, const Args& args) {
-  static_assert(sizeof(Args) <= Instruction::capacity);
-  Instruction made{operation, element_bytes, {}};
-  std::memcpy(made.args, &args, sizeof(Args));
-  return made;
-}
 
 template <class T>
 class Fuser {
@@ -90,8 +20,8 @@ class Fuser {
   }
 
  private:
-  bool is(const Instruction& instruction, Operation operation) const {
-    return instruction.operation == operation && instruction.element_bytes == sizeof(T);
+  static bool is(const Instruction& instruction, Operation operation) {
+    return resident::is<T>(instruction, operation);
   }
 
   static bool fits(const ResidualArgs<T>& r) {
@@ -197,7 +127,8 @@ class Fuser {
   }
 
   /// In steps without inspection of plain gradient descent, the sampled product, the scaling of S,
-  /// both products with it and the last layer's part of the descent become one operation.
+  /// both products with it and the descent of the last layer become one operation, with that of the
+  /// layer below where there is only one.
   void fuse_top_layer() {
     auto& calls = calls_[evaluate];
     std::size_t first = 0;
@@ -225,50 +156,78 @@ class Fuser {
     // G = S P^T by rows and slope = W^T S by columns, of S = W P.
     const bool as_expected =
         plain(gradient) && plain(slope) && sampled.half_square == nullptr && sampled.a_col == 1 &&
-        sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.k <= cpu::longest_top_row &&
+        sampled.b_col == 1 && sampled.a.cols == sampled.k && sampled.residual.dense() &&
         same(gradient.x, sampled.b) && gradient.x_line == 1 && gradient.c_step == 1 &&
         same(slope.x, sampled.a) && slope.x_step == 1 && slope.c_line == 1;
     if (!as_expected || !move_step(sampled, gradient, top)) return;
     if (read_elsewhere(bytes_of(sampled.a), evaluate, 0, at + 2) ||
         read_elsewhere(bytes_of(sampled.residual), evaluate, first, at + 2))
       return;
-    top.pattern = sampled.pattern;
-    top.p = sampled.b;
+    top.rows = sampled.pattern;
+    top.cols = slope.pattern;
+    top.cols.entry = numbers(sampled.pattern, slope.pattern);
+    // The layer below is writable: what is read of it here was written by a descent.
+    top.p = {const_cast<T*>(sampled.b.data), sampled.b.slots,     sampled.b.rows, sampled.b.cols,
+             sampled.b.slot_stride,          sampled.b.row_stride};
     top.target = sampled.target;
     top.target_entry = sampled.target_entry;
+    top.s = sampled.residual;
     top.slope = slope.c;
+    top.moves_p = is_all_below(sampled.b, slope.c) && first == 0 && at + 2 == calls.size();
     calls[first] = instruction_of(Operation::sparse_top_layer, sizeof(T), top);
     const auto begin = calls.begin() + static_cast<std::ptrdiff_t>(first);
     calls.erase(begin + 1, begin + static_cast<std::ptrdiff_t>(at + 2 - first));
-    descent_->params.count = descent_->grad.count = kept_;
+    auto& moves = calls_[move];
+    auto& descent = moves[descent_].as<DescendArgs<T>>();
+    descent.params.count = descent.grad.count = kept_;
+    if (top.moves_p) moves.erase(moves.begin() + static_cast<std::ptrdiff_t>(descent_));
+  }
+
+  /// Whether P is all that still descends, and the slope its gradient.
+  bool is_all_below(const MatrixBatch<const T>& p, const MatrixBatch<T>& slope) {
+    const auto& descent = calls_[move][descent_].as<DescendArgs<T>>();
+    return p.data == descent.params.data && slope.data == descent.grad.data && p.dense() &&
+           slope.dense() && p.size() == kept_;
+  }
+
+  /// For each entry in the order of columns, its number in that of rows.
+  const std::int32_t* numbers(const Pattern& rows, const Pattern& cols) {
+    std::vector<std::int32_t> next(rows.begin, rows.begin + rows.lines);
+    std::vector<std::int32_t> numbers;
+    for (std::int32_t t = 0; t < cols.begin[cols.lines]; ++t) {
+      numbers.push_back(next[static_cast<std::size_t>(cols.other[t])]++);
+    }
+    return keep(std::move(numbers));
   }
 
   /// Whether the layer's step is a constant learning rate's, its parameters the last of all that
   /// descend.
   bool move_step(const SampledProductArgs<T>& sampled, const SparseProductArgs<T>& gradient,
                  SparseTopLayerArgs<T>& top) {
-    descent_ = nullptr;
-    for (Instruction& instruction : calls_[move]) {
-      if (instruction.operation == Operation::constant_step) {
-        top.learning_rate = instruction.as<ConstantStepArgs>().learning_rate;
-      } else if (is(instruction, Operation::descend)) {
-        descent_ = &instruction.as<DescendArgs<T>>();
-      } else if (instruction.operation != Operation::advance) {
+    auto& moves = calls_[move];
+    descent_ = moves.size();
+    for (std::size_t i = 0; i < moves.size(); ++i) {
+      if (moves[i].operation == Operation::constant_step) {
+        top.learning_rate = moves[i].as<ConstantStepArgs>().learning_rate;
+      } else if (is(moves[i], Operation::descend)) {
+        descent_ = i;
+      } else if (moves[i].operation != Operation::advance) {
         return false;  // a schedule, another optimizer
       }
     }
-    if (descent_ == nullptr || top.learning_rate == nullptr) return false;
-    kept_ = sampled.a.data - descent_->params.data;
-    top.w = {descent_->params.data + kept_, sampled.a.slots,     sampled.a.rows, sampled.a.cols,
-             sampled.a.slot_stride,         sampled.a.row_stride};
+    if (descent_ == moves.size() || top.learning_rate == nullptr) return false;
+    const auto& descent = moves[descent_].as<DescendArgs<T>>();
+    kept_ = sampled.a.data - descent.params.data;
+    top.w = {descent.params.data + kept_, sampled.a.slots,     sampled.a.rows, sampled.a.cols,
+             sampled.a.slot_stride,       sampled.a.row_stride};
     const Bytes g = bytes_of(gradient.c);
     std::size_t readers = 0;
     for (const Section s : {evaluate, move}) {
       for (Instruction& instruction : calls_[s]) readers += reads(instruction, g) ? 1 : 0;
     }
-    return kept_ > 0 && sampled.a.slot_stride == descent_->params.slot_stride &&
-           gradient.c.data - descent_->grad.data == kept_ &&
-           kept_ + sampled.a.size() == descent_->params.count && readers == 1;
+    return kept_ > 0 && sampled.a.slot_stride == descent.params.slot_stride &&
+           gradient.c.data - descent.grad.data == kept_ &&
+           kept_ + sampled.a.size() == descent.params.count && readers == 1;
   }
 
   const std::int32_t* keep(std::vector<std::int32_t> list) {
@@ -375,14 +334,13 @@ class Fuser {
   Pattern rows_;
   Pattern cols_;
   const std::int32_t* target_ = nullptr;
-  DescendArgs<T>* descent_ = nullptr;  ///< of the steps without inspection
-  std::int64_t kept_ = 0;              ///< parameters that it goes on moving
+  std::size_t descent_ = 0;  ///< where it stands in the steps without inspection
+  std::int64_t kept_ = 0;    ///< parameters that it goes on moving
 };
 
 }  // namespace
 
-void fuse(Executor& executor, std::array<std::vector<Instruction>, sections>& calls,
-          PatternMemory& patterns) {
+void fuse_masks(Executor& executor, Calls& calls, PatternMemory& patterns) {
   Fuser<double>(executor, calls, patterns).run();
   Fuser<float>(executor, calls, patterns).run();
 }

@@ -61,6 +61,7 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                       {"share_of_floor", row.share_of_floor},
                       {"utilization", or_null(row.utilization)},
                       {"utilization_before_drain", or_null(row.utilization_before_drain)},
+                      {"look_steps", or_null(row.look_steps)},
                       {"formula", row.formula},
                       {"peers", peers},
                       {"checked", row.checked}});
@@ -84,6 +85,10 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                  100 * row.executed_share, 100 * row.executed_share * row.share_of_peak);
     }
     if (row.bandwidth) fmt::print("    L2 bandwidth {:.1f} GB/s\n", *row.bandwidth);
+    if (row.look_steps) {
+      fmt::print("    a look takes as long as {:.1f} steps: {:.2f} % where it comes every 1000\n",
+                 *row.look_steps, *row.look_steps / 10);
+    }
     if (row.utilization) {
       fmt::print("    utilization {:.1f} %, {:.1f} % before the drain\n", 100 * *row.utilization,
                  100 * row.utilization_before_drain.value_or(0));

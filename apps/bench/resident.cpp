@@ -79,7 +79,10 @@ learning_rate = {}
 [stop]
 steps = {}
 [probes]
-train_loss = {{ steps = [0] }}
+train_loss  = {{ steps = [0] }}
+grad_norm   = {{ steps = [0] }}
+layer_norm2 = {{ steps = [0] }}
+balance     = {{ steps = [0] }}
 [sweep]
 "seed" = {{ range = [0, {}] }}
 )",

@@ -72,11 +72,21 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
   while (steps_for(steps) < flags.seconds / 4) steps *= 2;
   steps *= 4;
 
+  const auto look = [&] {
+    executor.synchronize();
+    const auto began = Clock::now();
+    ensemble.await(ensemble.look(position, {0}));
+    return seconds_since(began);
+  };
+  (void)look();  // the first one finds its memory new
+
   Floors floors(executor, precision, work.bytes > 0, flags.seconds / 4);
   std::vector<double> rates;
+  std::vector<double> looks;
   for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
     floors.measure();
     rates.push_back(static_cast<double>(steps * family.slots) / steps_for(steps));
+    looks.push_back(look());
   }
   BenchRow row;
   row.name = work.name;
@@ -89,6 +99,7 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
   row.path = word(family.path);
   row.formula = work.formula;
   row.checked = true;
+  row.look_steps = median(looks) * row.value / static_cast<double>(family.slots);
   row.executed_share = 1 - work.products / work.operations *
                                (1 - executed_products(ensemble.resident(), work.observed));
   floors.state_shares(row, work.operations, work.bytes);

@@ -42,7 +42,7 @@ MF_LOOP Vector<T> root_lanes(Vector<T> x) {
 #endif
 
 /// Accumulators of a tile of C, a row of op(B) and a factor must fit the registers: 32, or 16.
-constexpr int tile_rows = vector_bytes == 64 ? 4 : 3;
+constexpr int tile_rows = 4;
 constexpr int tile_cols = vector_bytes == 64 ? 5 : 3;
 
 template <class T, int rows, int cols, bool a_shared, bool b_shared>

@@ -296,6 +296,14 @@ std::unique_ptr<CpuExecutor> make_cpu_executor(const CpuOptions& options,
   return std::make_unique<CpuExecutorImpl>(options, tables, instruction_set);
 }
 
+void in_several_pieces(int threads, std::int64_t count, std::int64_t piece,
+                       const std::function<void(std::int64_t, std::int64_t)>& body) {
+  const std::int64_t pieces = (count + piece - 1) / piece;
+  const bool alone = omp_in_parallel() == 0;
+  parallel_for(alone ? threads : 1, pieces,
+               [&](std::int64_t i) { body(i * piece, std::min(count, (i + 1) * piece)); });
+}
+
 std::size_t l2_bytes() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
   const long known = sysconf(_SC_LEVEL2_CACHE_SIZE);

@@ -39,6 +39,22 @@ std::unique_ptr<CpuExecutor> make_cpu_executor(const CpuOptions& options,
                                                const kernels::KernelTables& tables,
                                                std::string_view instruction_set);
 
+/// Calls body(begin, end) for the pieces of [0, count), each `piece` long but the last: on
+/// `threads` threads where the caller's is the only one at work (operations on fewer slots than
+/// there are threads), else one after another. Where it is cut depends on count and piece alone.
+void in_several_pieces(int threads, std::int64_t count, std::int64_t piece,
+                       const std::function<void(std::int64_t begin, std::int64_t end)>& body);
+template <class Body>
+void in_pieces(int threads, std::int64_t count, std::int64_t piece, const Body& body) {
+  if (count <= piece) {
+    body(std::int64_t{0}, count);
+  } else {
+    in_several_pieces(threads, count, piece, body);
+  }
+}
+/// Elements of a slot that are worth a thread.
+inline constexpr std::int64_t element_piece = std::int64_t{1} << 16;
+
 /// Bytes of one core's L2 cache; 1 MiB where the system does not say.
 std::size_t l2_bytes();
 

@@ -1,5 +1,6 @@
 // The launcher of element bodies on the CPU: a loop over the elements of each slot, slots in
-// parallel, kept when a program is recorded.
+// parallel, kept when a program is recorded. Large slots are cut in pieces, for threads that a few
+// slots leave idle.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,12 @@ class ForEach {
 
   template <class Body>
   void operator()(const char*, std::int64_t slots, std::int64_t count, const Body& body) const {
-    executor_->for_slots(slots, [=](SlotRange range) {
+    executor_->for_slots(slots, [=, threads = executor_->threads()](SlotRange range) {
       for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
-        for (std::int64_t i = 0; i < count; ++i) body(slot, i);
+        const auto some = [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) body(slot, i);
+        };
+        in_pieces(threads, count, element_piece, some);
       }
     });
   }

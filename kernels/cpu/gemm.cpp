@@ -1,5 +1,5 @@
-// Batched products on the CPU: our own loops for small matrices, one BLAS call a slot for large
-// ones.
+// Batched products on the CPU: our own loops for small matrices, single-threaded BLAS calls for
+// large ones, one for each piece of C, so that the threads can share one large product.
 #include <algorithm>
 #include <cstdint>
 
@@ -22,6 +22,9 @@ void blas_gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, doub
   cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+/// Rows or columns of C in one call.
+constexpr std::int64_t longest_piece = 512;
+
 /// A matrix of one row may have any row stride; BLAS wants at least the number of columns.
 template <class T>
 int leading_dimension(const MatrixBatch<T>& m) {
@@ -38,13 +41,27 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
   const std::int64_t n = args.c.cols;
   const std::int64_t k = ta ? args.a.rows : args.a.cols;
   if (std::max({m, n, k}) > largest_own_gemm && k > 0) {
-    cpu(executor).for_slots(args.c.slots, [=](SlotRange range) {
+    cpu(executor).for_slots(args.c.slots, [=, threads = cpu(executor).threads()](SlotRange range) {
+      // The longer side of C, in pieces of equal size.
+      const bool by_rows = m >= n;
+      const std::int64_t side = by_rows ? m : n;
+      const std::int64_t pieces = (side + longest_piece - 1) / longest_piece;
       for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
-        blas_gemm(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
-                  static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), args.alpha,
-                  args.a.slot(slot), leading_dimension(args.a), args.b.slot(slot),
-                  leading_dimension(args.b), args.beta, args.c.slot(slot),
-                  leading_dimension(args.c));
+        in_pieces(threads, side, (side + pieces - 1) / pieces,
+                  [&](std::int64_t begin, std::int64_t end) {
+                    const std::int64_t row = by_rows ? begin : 0;
+                    const std::int64_t col = by_rows ? 0 : begin;
+                    const int rows = static_cast<int>(by_rows ? end - begin : m);
+                    const int cols = static_cast<int>(by_rows ? n : end - begin);
+                    blas_gemm(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, rows,
+                              cols, static_cast<int>(k), args.alpha,
+                              args.a.slot(slot) + (ta ? row : row * args.a.row_stride),
+                              leading_dimension(args.a),
+                              args.b.slot(slot) + (tb ? col * args.b.row_stride : col),
+                              leading_dimension(args.b), args.beta,
+                              args.c.slot(slot) + row * args.c.row_stride + col,
+                              leading_dimension(args.c));
+                  });
       }
     });
     return;

@@ -11,12 +11,16 @@
 namespace manyfold::kernels::cpu {
 namespace {
 
-/// body(slot) for each active slot.
+/// body(slot, begin, elements) for pieces of each active slot's elements.
 template <class Body>
-void for_active(Executor& executor, const StepControl& control, const Body& body) {
-  cpu(executor).for_slots(control.slots, [=, active = control.active](SlotRange range) {
+void for_active(Executor& executor, const StepControl& control, std::int64_t count,
+                const Body& body) {
+  cpu(executor).for_slots(control.slots, [=, active = control.active,
+                                          threads = cpu(executor).threads()](SlotRange range) {
     for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
-      if (active[slot] != 0) body(slot);
+      if (active[slot] == 0) continue;
+      in_pieces(threads, count, element_piece,
+                [&](std::int64_t begin, std::int64_t end) { body(slot, begin, end - begin); });
     }
   });
 }
@@ -26,10 +30,11 @@ void for_active(Executor& executor, const StepControl& control, const Body& body
 template <class T>
 void descend(Executor& executor, const DescendArgs<T>& args) {
   const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
-  for_active(executor, args.control, [args, &loops](std::int64_t slot) {
-    loops.descend(args.params.slot(slot), args.grad.slot(slot),
-                  static_cast<T>(args.control.step_size[slot]), args.params.count);
-  });
+  for_active(executor, args.control, args.params.count,
+             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               loops.descend(args.params.slot(slot) + first, args.grad.slot(slot) + first,
+                             static_cast<T>(args.control.step_size[slot]), count);
+             });
 }
 template void descend(Executor&, const DescendArgs<float>&);
 template void descend(Executor&, const DescendArgs<double>&);
@@ -37,12 +42,13 @@ template void descend(Executor&, const DescendArgs<double>&);
 template <class T>
 void heavy_ball(Executor& executor, const HeavyBallArgs<T>& args) {
   const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
-  for_active(executor, args.control, [args, &loops](std::int64_t slot) {
-    loops.heavy_ball(args.params.slot(slot), args.grad.slot(slot), args.velocity.slot(slot),
-                     static_cast<T>(args.momentum[slot]),
-                     static_cast<T>(args.control.step_size[slot]), args.nesterov,
-                     args.params.count);
-  });
+  for_active(executor, args.control, args.params.count,
+             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               loops.heavy_ball(args.params.slot(slot) + first, args.grad.slot(slot) + first,
+                                args.velocity.slot(slot) + first,
+                                static_cast<T>(args.momentum[slot]),
+                                static_cast<T>(args.control.step_size[slot]), args.nesterov, count);
+             });
 }
 template void heavy_ball(Executor&, const HeavyBallArgs<float>&);
 template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
@@ -50,10 +56,12 @@ template void heavy_ball(Executor&, const HeavyBallArgs<double>&);
 template <class T>
 void adam(Executor& executor, const AdamArgs<T>& args) {
   const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
-  for_active(executor, args.control, [args, &loops](std::int64_t slot) {
-    loops.adam(args.params.slot(slot), args.grad.slot(slot), args.m.slot(slot), args.v.slot(slot),
-               elements::adam_numbers(args, slot), args.params.count);
-  });
+  for_active(executor, args.control, args.params.count,
+             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               loops.adam(args.params.slot(slot) + first, args.grad.slot(slot) + first,
+                          args.m.slot(slot) + first, args.v.slot(slot) + first,
+                          elements::adam_numbers(args, slot), count);
+             });
 }
 template void adam(Executor&, const AdamArgs<float>&);
 template void adam(Executor&, const AdamArgs<double>&);
@@ -61,10 +69,11 @@ template void adam(Executor&, const AdamArgs<double>&);
 template <class T>
 void sign_descend(Executor& executor, const DescendArgs<T>& args) {
   const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
-  for_active(executor, args.control, [args, &loops](std::int64_t slot) {
-    loops.sign_descend(args.params.slot(slot), args.grad.slot(slot),
-                       static_cast<T>(args.control.step_size[slot]), args.params.count);
-  });
+  for_active(executor, args.control, args.params.count,
+             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               loops.sign_descend(args.params.slot(slot) + first, args.grad.slot(slot) + first,
+                                  static_cast<T>(args.control.step_size[slot]), count);
+             });
 }
 template void sign_descend(Executor&, const DescendArgs<float>&);
 template void sign_descend(Executor&, const DescendArgs<double>&);

@@ -20,7 +20,7 @@
 namespace manyfold {
 
 /// Changes when a change of the program changes trajectories.
-inline constexpr std::int64_t trajectory_version = 2;
+inline constexpr std::int64_t trajectory_version = 3;
 
 /// Where the time of a run went, in seconds. Stepping and probes are the device's; recording is the
 /// host's and runs beside them on a GPU; idle is what the device did not do.

@@ -61,6 +61,8 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                       {"share_of_floor", row.share_of_floor},
                       {"utilization", or_null(row.utilization)},
                       {"utilization_before_drain", or_null(row.utilization_before_drain)},
+                      {"product_rate", or_null(row.product_rate)},
+                      {"share_of_product", or_null(row.share_of_product)},
                       {"look_steps", or_null(row.look_steps)},
                       {"formula", row.formula},
                       {"peers", peers},
@@ -85,6 +87,10 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                  100 * row.executed_share, 100 * row.executed_share * row.share_of_peak);
     }
     if (row.bandwidth) fmt::print("    L2 bandwidth {:.1f} GB/s\n", *row.bandwidth);
+    if (row.product_rate) {
+      fmt::print("    a large product has {:.1f} GFLOP/s: {:.1f} % of it\n",
+                 *row.product_rate / 1e9, 100 * row.share_of_product.value_or(0));
+    }
     if (row.look_steps) {
       fmt::print("    a look takes as long as {:.1f} steps: {:.2f} % where it comes every 1000\n",
                  *row.look_steps, *row.look_steps / 10);

@@ -52,6 +52,8 @@ struct BenchRow {
   std::string floor;                    ///< which one that is: "FMA" or "L2"
   std::optional<double> utilization{};  ///< RunSummary::utilization()
   std::optional<double> utilization_before_drain{};
+  std::optional<double> product_rate{};      ///< operations/s of one large product in the same run
+  std::optional<double> share_of_product{};  ///< operations of the formula over that
   std::optional<double> look_steps{};  ///< steps that take as long as a look at the row's probes
   std::vector<BenchPeer> peers;
   bool checked = false;  ///< the result was compared before anything was timed

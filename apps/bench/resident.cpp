@@ -13,7 +13,7 @@
 
 #include "apps/bench/bench.hpp"
 #include "apps/bench/floors.hpp"
-#include "apps/bench/peers_run.hpp"
+#include "apps/bench/named_rows.hpp"
 #include "apps/bench/plain_loops.hpp"
 #include "apps/bench/record_run.hpp"
 #include "apps/bench/resident_rows.hpp"
@@ -141,8 +141,8 @@ std::vector<BenchRow> jumps_3(Executor& executor, const BenchFlags& flags) {
     work.bench = "resident";
     work.name = "jumps-3";
     work.path = flags.device.path;
-    // The entry that is not observed has a value, too: 4 makes the target one of rank one. Inspected
-    // as often as apps/experiments/jumps.toml is.
+    // The entry that is not observed has a value, too: 4 makes the target one of rank one.
+    // Inspected as often as apps/experiments/jumps.toml is.
     work.experiment = fmt::format(
         R"(
 name = "bench jumps-3"
@@ -320,14 +320,7 @@ train_loss = {{ steps = [0] }}
   return {row};
 }
 
-struct ResidentRow {
-  const char* name;
-  const char* doc;
-  std::vector<BenchRow> (*run)(Executor&, const BenchFlags&);
-  bool has_peers;  ///< a workload of that name exists, with the members of the scale
-};
-
-constexpr ResidentRow resident_rows[] = {
+constexpr NamedRow resident_rows[] = {
     {"greedy-2-full", "depth 2, 20x20, GD", greedy_2_full, true},
     {"greedy-2-masked", "the same with 30 % of the entries observed", greedy_2_masked, true},
     {"greedy-3-gd-full", "depth 3, 20x20, GD", greedy_3_gd_full, true},
@@ -353,52 +346,10 @@ constexpr ResidentRow resident_rows[] = {
 
 }  // namespace
 
-std::string resident_rows_text() {
-  std::string text;
-  for (const ResidentRow& row : resident_rows) {
-    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", row.name, row.doc);
-  }
-  return text;
-}
+std::string resident_rows_text() { return rows_text(resident_rows); }
 
 std::vector<BenchRow> bench_resident(Executor& executor, const BenchFlags& flags) {
-  for (const std::string& wanted : flags.rows) {
-    std::string names;
-    bool known = false;
-    for (const ResidentRow& row : resident_rows) {
-      known = known || wanted == row.name;
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", row.name);
-    }
-    if (!known) {
-      throw InputError(fmt::format("--rows: found \"{}\", expected some of {}", wanted, names));
-    }
-  }
-  if (flags.peers) {
-    if (flags.members_given) {
-      throw InputError(
-          "--members goes with no --peers: expected the members of a scale, which the peers have");
-    }
-    require_peers();
-  }
-  std::vector<BenchRow> rows;
-  std::vector<std::size_t> with_peers;
-  for (const ResidentRow& row : resident_rows) {
-    if (!flags.rows.empty() && std::ranges::find(flags.rows, row.name) == flags.rows.end())
-      continue;
-    for (BenchRow& measured : row.run(executor, flags)) {
-      if (row.has_peers) with_peers.push_back(rows.size());
-      rows.push_back(std::move(measured));
-    }
-  }
-  if (flags.peers) {
-    std::vector<PeerCase> cases;
-    for (const std::size_t r : with_peers) {
-      cases.push_back(
-          {&rows[r], fmt::format("{}.m{}.{}", rows[r].name, rows[r].members, rows[r].precision)});
-    }
-    run_peers(cases, executor, flags);
-  }
-  return rows;
+  return run_rows(resident_rows, executor, flags);
 }
 
 }  // namespace manyfold::apps

@@ -2,6 +2,7 @@
 #include "apps/bench/stepping.hpp"
 
 #include <chrono>
+#include <memory>
 
 #include "apps/bench/floors.hpp"
 #include "models/training/ensemble.hpp"
@@ -41,26 +42,50 @@ double executed_products(const kernels::resident::Program* program, double obser
   return products > 0 ? executed / products : 1;
 }
 
+/// The members of a work on a device, at their starts.
+struct Stage {
+  Executor& executor;
+  const std::string& precision;
+  const Work& work;
+  std::string label = "bench " + work.bench + " " + work.name;
+  Experiment experiment = Experiment::parse(work.experiment, label, {}, experiment_spec());
+  Plan plan = make_plan(experiment, executor.device());
+  std::vector<Settings> members{};
+  std::unique_ptr<Ensemble> ensemble{};
+  std::int64_t position = 0;  ///< steps taken
+
+  Stage(Executor& executor_, const std::string& precision_, const Work& work_)
+      : executor(executor_), precision(precision_), work(work_) {
+    choose_paths(plan, experiment, executor, work.path);
+    const FamilyPlan& family = plan.families.front();
+    for (std::int64_t m = 0; m < family.slots; ++m) members.push_back(experiment.member(m));
+    ensemble = std::make_unique<Ensemble>(executor, members.front(), family, plan.probes,
+                                          plan.check_every);
+    ensemble->load(members);
+  }
+
+  void check() {
+    const std::vector<Matrix> start = layers_of(ensemble->parameters(0), work.elements);
+    ensemble->advance(0, checked_steps);
+    position = checked_steps;
+    require_agreement(label, precision, start, work.plain(members.front(), start),
+                      layers_of(ensemble->parameters(0), work.elements));
+  }
+};
+
 }  // namespace
+
+void check_stepping(Executor& executor, const std::string& precision, const Work& work) {
+  Stage(executor, precision, work).check();
+}
 
 BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std::string& precision,
                           const Work& work) {
-  const std::string label = "bench " + work.bench + " " + work.name;
-  const Experiment experiment = Experiment::parse(work.experiment, label, {}, experiment_spec());
-  Plan plan = make_plan(experiment, executor.device());
-  choose_paths(plan, experiment, executor, work.path);
-  const FamilyPlan& family = plan.families.front();
-  std::vector<Settings> members;
-  for (std::int64_t m = 0; m < family.slots; ++m) members.push_back(experiment.member(m));
-  Ensemble ensemble(executor, members.front(), family, plan.probes, plan.check_every);
-  ensemble.load(members);
-
-  const std::vector<Matrix> start = layers_of(ensemble.parameters(0), work.elements);
-  ensemble.advance(0, checked_steps);
-  require_agreement(label, precision, start, work.plain(members.front(), start),
-                    layers_of(ensemble.parameters(0), work.elements));
-
-  std::int64_t position = checked_steps;
+  Stage stage(executor, precision, work);
+  if (work.plain) stage.check();
+  Ensemble& ensemble = *stage.ensemble;
+  const FamilyPlan& family = stage.plan.families.front();
+  std::int64_t position = stage.position;
   const auto steps_for = [&](std::int64_t steps) {
     const auto began = Clock::now();
     ensemble.advance(position, position + steps);
@@ -68,7 +93,7 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
     position += steps;
     return seconds_since(began);
   };
-  std::int64_t steps = plan.check_every;
+  std::int64_t steps = stage.plan.check_every;
   while (steps_for(steps) < flags.seconds / 4) steps *= 2;
   steps *= 4;
 

@@ -29,11 +29,15 @@ struct Work {
   double observed = 1;        ///< share of the entries that sparse products visit
   std::string formula;
   std::vector<std::int64_t> elements;  ///< of each layer
-  /// Where plain loops come to from a start.
+  /// Where plain loops come to from a start; empty: `check_stepping` has seen the like.
   std::function<std::vector<Matrix>(const Settings&, const std::vector<Matrix>& start)> plain;
 };
 
-/// Throws DeviceError where member 0 is not where the plain loops come to.
+/// Throws DeviceError where member 0 is not where the plain loops come to. The ensemble's size does
+/// not matter: of work whose plain loops take long, the same work on less may be checked.
+void check_stepping(Executor& executor, const std::string& precision, const Work& work);
+
+/// Checks the work itself where it has plain loops.
 BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std::string& precision,
                           const Work& work);
 

@@ -346,8 +346,8 @@ Action add_data(CLI::App& program) {
   command.require_subcommand(1);
 
   const auto seen = std::make_shared<InspectFlags>();
-  CLI::App& inspecting =
-      *command.add_subcommand("inspect", "What is in a .npy, .csv or .nc file, or in a record.");
+  CLI::App& inspecting = *command.add_subcommand(
+      "inspect", "What is in a .npy, .csv, .nc or IDX file, or in a record.");
   inspecting.add_option("file", seen->file, "array file, record, or folder of a run")->required();
   inspecting.add_option("--variable", seen->variable, "variable of a .nc file: family_0/W_1");
   inspecting.add_flag("--json", seen->json, "print JSON");
@@ -355,8 +355,9 @@ Action add_data(CLI::App& program) {
   const auto converted = std::make_shared<ConvertFlags>();
   CLI::App& converting =
       *command.add_subcommand("convert", "Copy an array to another format, by the ending.");
-  converting.add_option("in", converted->from, "array file: .npy, .csv or .nc")->required();
-  converting.add_option("out", converted->to, "array file: .npy, .csv or .nc")->required();
+  converting.add_option("in", converted->from, "array file: .npy, .csv, .nc, or IDX (.gz too)")
+      ->required();
+  converting.add_option("out", converted->to, "array file: .npy, .csv, .nc or .idx")->required();
   converting.add_option("--variable", converted->variable, "variable of a .nc file: family_0/W_1");
   converting.add_flag("--overwrite", converted->overwrite, "replace a file that is there already");
 

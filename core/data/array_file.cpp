@@ -1,4 +1,4 @@
-// Picks the format by the file's ending; what the formats share.
+// Picks the format by the file's ending, or its first bytes; what the formats share.
 #include "core/data/array_file.hpp"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -20,17 +21,43 @@
 namespace manyfold {
 namespace {
 
-enum class Format { npy, csv, netcdf };
+enum class Format { npy, csv, netcdf, idx };
+
+std::string lower_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+/// nullopt where the ending says nothing.
+std::optional<Format> format_by_ending(const std::filesystem::path& file) {
+  const std::string whole = lower_case(file.filename().string());
+  std::string_view name = whole;
+  if (name.ends_with(".npy")) return Format::npy;
+  if (name.ends_with(".csv")) return Format::csv;
+  if (name.ends_with(".nc")) return Format::netcdf;
+  if (name.ends_with(".gz")) name.remove_suffix(3);
+  if (name.ends_with(".idx") || name.ends_with("-ubyte")) return Format::idx;
+  return std::nullopt;
+}
+
+[[noreturn]] void throw_for_ending(const std::filesystem::path& file) {
+  const std::string ending = lower_case(file.extension().string());
+  throw InputError(fmt::format(
+      "{}: found {}, expected a file that ends in .npy, .csv, .nc or .idx", file.string(),
+      ending.empty() ? std::string("no ending") : fmt::format("the ending \"{}\"", ending)));
+}
 
 Format format_of(const std::filesystem::path& file) {
-  std::string ending = file.extension().string();
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (ending == ".npy") return Format::npy;
-  if (ending == ".csv") return Format::csv;
-  if (ending == ".nc") return Format::netcdf;
-  throw InputError(fmt::format(
-      "{}: found {}, expected a file that ends in .npy, .csv or .nc", file.string(),
-      ending.empty() ? std::string("no ending") : fmt::format("the ending \"{}\"", ending)));
+  if (const auto format = format_by_ending(file)) return *format;
+  if (is_idx(file)) return Format::idx;
+  throw_for_ending(file);
+}
+
+Format format_to_write(const std::filesystem::path& file) {
+  const auto format = format_by_ending(file);
+  const bool plain = format != Format::idx || lower_case(file.extension().string()) == ".idx";
+  if (!format || !plain) throw_for_ending(file);
+  return *format;
 }
 
 [[noreturn]] void throw_for_write(const std::filesystem::path& file, int failure) {
@@ -153,10 +180,12 @@ Array read_array(const std::filesystem::path& file, const std::string& variable)
   if (format == Format::netcdf) return read_netcdf(file, variable);
   if (!variable.empty()) {
     throw InputError(
-        fmt::format("{}: found the variable \"{}\" asked for, but a file that ends in "
-                    "{} has one array without a name",
-                    file.string(), variable, file.extension().string()));
+        fmt::format("{}: found the variable \"{}\" asked for, but {} has one array without a name",
+                    file.string(), variable,
+                    format == Format::idx ? "an IDX file"
+                                          : "a file that ends in " + file.extension().string()));
   }
+  if (format == Format::idx) return read_idx(file);
   return format == Format::npy ? read_npy(file) : read_csv(file);
 }
 
@@ -165,13 +194,15 @@ void write_array(const std::filesystem::path& file, const Array& array,
   if (checked_count(file, array.shape) != array.values.size()) {
     throw std::invalid_argument("write_array: as many values as the shape says");
   }
-  switch (format_of(file)) {
+  switch (format_to_write(file)) {
     case Format::npy:
       return write_whole(file, npy_bytes(array));
     case Format::csv:
       return write_whole(file, csv_bytes(file, array));
     case Format::netcdf:
       return write_whole(file, netcdf_bytes(file, array, variable));
+    case Format::idx:
+      return write_whole(file, idx_bytes(file, array));
   }
 }
 

@@ -1,4 +1,4 @@
-// Arrays in files that other programs write and read: NumPy's .npy, CSV, NetCDF.
+// Arrays in files that other programs write and read: NumPy's .npy, CSV, NetCDF, IDX.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ struct Array {
 /// .nc   `variable`, which may stand in a group: "family_0/W_1". It need not be named where the
 ///       file has one variable of numbers that is not the coordinate of a dimension. As xarray
 ///       does: `_FillValue` becomes NaN, `scale_factor` and `add_offset` are applied.
+/// .idx  MNIST's format, also as .idx.gz, -ubyte, -ubyte.gz, or where the ending is none of these,
+///       by the first bytes: types u1, i1, i2, i4, f4, f8, big-endian; plain or gzip.
 /// Throws InputError "FILE: ...": no such file, a folder, not of its format, cut short or longer
 /// than its shape says, a shape that no memory holds, a type or ending that is not known, a row of
 /// another length (with its line), text where a number is expected (line and column), no such
@@ -34,12 +36,12 @@ struct Array {
 /// numbers take more memory than the machine has. For one thread at a time (.nc).
 Array read_array(const std::filesystem::path& file, const std::string& variable = "");
 
-/// The same formats, as doubles (of type "b1" a .npy holds booleans); reading gives the same bits
-/// back (in .csv a NaN loses its payload and its sign). .csv takes at most two dimensions, one of
-/// them as a column; .nc names its dimensions "<variable>_0", "<variable>_1", ... The file appears
-/// whole or not at all, and an earlier one under its name is replaced then. Throws InputError where
-/// it cannot be written, ResourceError where the disk is full, std::invalid_argument where shape
-/// and values differ.
+/// The same formats (.idx only uncompressed), as doubles (of type "b1" a .npy holds booleans);
+/// reading gives the same bits back (in .csv a NaN loses its payload and its sign). .csv takes at
+/// most two dimensions, one of them as a column; .nc names its dimensions "<variable>_0",
+/// "<variable>_1", ... The file appears whole or not at all, and an earlier one under its name is
+/// replaced then. Throws InputError where it cannot be written, ResourceError where the disk is
+/// full, std::invalid_argument where shape and values differ.
 void write_array(const std::filesystem::path& file, const Array& array,
                  const std::string& variable = "array");
 

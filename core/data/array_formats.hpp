@@ -17,12 +17,17 @@ namespace manyfold {
 Array read_npy(const std::filesystem::path& file);
 Array read_csv(const std::filesystem::path& file);
 Array read_netcdf(const std::filesystem::path& file, const std::string& variable);
+Array read_idx(const std::filesystem::path& file);
+
+/// Whether the first bytes of a file, or of what it decompresses to, are those of IDX.
+bool is_idx(const std::filesystem::path& file);
 
 /// The bytes of a file. `file` is for messages.
 std::string npy_bytes(const Array& array);
 std::string csv_bytes(const std::filesystem::path& file, const Array& array);
 std::string netcdf_bytes(const std::filesystem::path& file, const Array& array,
                          const std::string& variable);
+std::string idx_bytes(const std::filesystem::path& file, const Array& array);
 
 /// Elements of a shape. Throws InputError where no memory could hold them, ResourceError where this
 /// machine's does not.

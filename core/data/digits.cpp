@@ -3,12 +3,11 @@
 
 #include <charconv>
 #include <cstdlib>
-#include <memory>
 #include <string>
 
 #include <dlfcn.h>
-#include <zlib.h>
 
+#include "core/data/gzip_reader.hpp"
 #include "core/error.hpp"
 
 namespace manyfold {
@@ -27,16 +26,11 @@ std::filesystem::path own_folder() {
 }
 
 std::string read_gzip(const std::filesystem::path& file) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> handle(gzopen(file.c_str(), "rb"), gzclose);
-  if (!handle) throw InputError(file.string() + ": cannot be opened");
+  GzipReader reader(file);
   std::string text;
   std::string chunk(std::size_t{1} << 16, '\0');
-  for (;;) {
-    const int got = gzread(handle.get(), chunk.data(), static_cast<unsigned>(chunk.size()));
-    if (got < 0) throw InputError(file.string() + ": is damaged: it does not decompress");
-    if (got == 0) return text;
-    text.append(chunk, 0, static_cast<std::size_t>(got));
-  }
+  while (const std::size_t got = reader.read(chunk)) text.append(chunk, 0, got);
+  return text;
 }
 
 Digits parse(const std::string& text, const std::filesystem::path& file) {

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 
 #include "core/data/digits.hpp"
 #include "core/random/philox.hpp"
-#include "models/factorization/array_keys.hpp"
+#include "core/random/shuffle.hpp"
+#include "models/data/array_keys.hpp"
 #include "models/factorization/best_rank.hpp"
 #include "models/factorization/haar.hpp"
 #include "models/factorization/shape.hpp"
@@ -81,21 +81,6 @@ std::vector<double> gaussian(const Settings& settings, const TargetSize& size, s
     target[i] = normal_double(seed, stream_entries, i);
   if (settings.boolean("objective.symmetric")) symmetrize(target.data(), size.rows);
   return target;
-}
-
-/// Fisher and Yates's shuffle of 0 ... count-1, as far as the first `wanted` need it.
-std::vector<std::int64_t> shuffled(std::int64_t count, std::int64_t wanted, std::uint64_t seed,
-                                   std::uint64_t stream) {
-  std::vector<std::int64_t> order(at(count));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  for (std::int64_t i = 0; i < wanted; ++i) {
-    const double u = uniform_double(seed, stream, static_cast<std::uint64_t>(i));
-    const auto left = static_cast<double>(count - i);
-    const auto pick = std::min(count - 1, i + static_cast<std::int64_t>(u * left));
-    std::swap(order[at(i)], order[at(pick)]);
-  }
-  order.resize(at(wanted));
-  return order;
 }
 
 /// The first `rows` images of an order shuffled by the problem's seed, one image a row.

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "models/factorization/array_keys.hpp"
+#include "models/data/array_keys.hpp"
 
 namespace manyfold::factorization {
 namespace {

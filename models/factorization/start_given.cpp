@@ -1,22 +1,20 @@
-// Reads starts. What was read last is kept: each member is validated before any is loaded, and a
-// sweep asks for one file many times.
+// Reads starts; what was read last is kept.
 #include "models/factorization/start_given.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "core/data/array_file.hpp"
 #include "core/data/netcdf_reader.hpp"
 #include "core/error.hpp"
+#include "models/data/recent.hpp"
 
 namespace manyfold::factorization {
 namespace {
@@ -31,37 +29,6 @@ std::string layer_name(std::int64_t h) { return "W_" + std::to_string(h); }
 Sizes layer_shape(const Shape& shape, std::int64_t h) {
   return {shape.layer_rows(h), shape.layer_cols(h)};
 }
-
-/// A file as it is now, in a text that changes when the file does.
-std::string identity_of(const fs::path& file) {
-  std::error_code missing;
-  const auto time = fs::last_write_time(file, missing);
-  const std::uintmax_t bytes = missing ? 0 : fs::file_size(file, missing);
-  return file.string() + '\n' + std::to_string(time.time_since_epoch().count()) + '\n' +
-         std::to_string(bytes) + '\n';
-}
-
-/// The last few values by key.
-template <class T>
-class Recent {
- public:
-  template <class Make>
-  std::shared_ptr<const T> get(const std::string& key, const Make& make) {
-    for (auto one = kept_.begin(); one != kept_.end(); ++one) {
-      if (one->first != key) continue;
-      kept_.splice(kept_.begin(), kept_, one);
-      return one->second;
-    }
-    std::shared_ptr<const T> made = make();
-    kept_.emplace_front(key, made);
-    if (kept_.size() > most) kept_.pop_back();
-    return made;
-  }
-
- private:
-  static constexpr std::size_t most = 8;
-  std::list<std::pair<std::string, std::shared_ptr<const T>>> kept_;
-};
 
 /// One thread at a time reads: the netCDF library is not thread-safe.
 std::mutex& reading() {

@@ -10,17 +10,21 @@
 #include "core/config/spec.hpp"
 #include "core/data/array_file.hpp"
 
-namespace manyfold::factorization {
+namespace manyfold {
 
-/// Adds `table`.path (required) and `table`.variable under `when`; `what` completes the sentence
-/// "A .npy, .csv or .nc file with ...".
+/// Adds `table`.path and `table`.variable under `when`; `what` completes the sentence "A .npy,
+/// .csv, .nc or IDX file with ...".
 void add_array_keys(Spec& spec, const std::string& table, const std::string& what,
-                    const std::vector<Condition>& when);
+                    const std::vector<Condition>& when, bool required = true);
 /// Adds `table`.index, which picks one matrix of a file that has several.
 void add_index_key(Spec& spec, const std::string& table, const std::vector<Condition>& when);
 
-/// The array that `table`.path names. Files are read once and kept while they do not change on the
-/// disk: a sweep asks for one file many times. Throws InputError that begins with the key's place.
+/// An array file, read once and (unless it is a large one) kept while it does not change on the
+/// disk: a sweep asks for one file many times. Throws what `read_array` does.
+std::shared_ptr<const Array> read_once(const std::string& path, const std::string& variable = "");
+
+/// The array that `table`.path names, by `read_once`. Throws InputError that begins with the key's
+/// place.
 std::shared_ptr<const Array> array_of(const Settings& settings, const std::string& table);
 
 /// A matrix inside an array: the whole of one with two dimensions, or number `table`.index (counted
@@ -35,4 +39,4 @@ struct ArrayMatrix {
 /// there are, one beyond the last.
 ArrayMatrix matrix_of(const Settings& settings, const std::string& table);
 
-}  // namespace manyfold::factorization
+}  // namespace manyfold

@@ -1,59 +1,20 @@
 // Reads files that keys name, each once.
-#include "models/factorization/array_keys.hpp"
+#include "models/data/array_keys.hpp"
 
-#include <filesystem>
-#include <list>
+#include <cstddef>
 #include <mutex>
-#include <system_error>
 
 #include "core/error.hpp"
+#include "models/data/recent.hpp"
 
-namespace manyfold::factorization {
-namespace {
-
-/// One file as it was when it was read.
-struct Kept {
-  std::string path;
-  std::string variable;
-  std::filesystem::file_time_type time;
-  std::uintmax_t bytes = 0;
-  std::shared_ptr<const Array> array;
-};
-
-/// The files asked for last, the latest first. A few suffice: an experiment names at most one for
-/// each of target, mask, measurements and values, times what it sweeps.
-constexpr std::size_t most_kept = 8;
-
-std::shared_ptr<const Array> read_once(const std::string& path, const std::string& variable) {
-  static std::mutex mutex;
-  static std::list<Kept> kept;
-  const std::lock_guard lock(mutex);
-  std::error_code missing;  // read_array says what is wrong with a file that is not there
-  const auto time = std::filesystem::last_write_time(path, missing);
-  const auto bytes = missing ? 0 : std::filesystem::file_size(path, missing);
-  for (auto one = kept.begin(); one != kept.end(); ++one) {
-    if (one->path != path || one->variable != variable) continue;
-    if (missing || one->time != time || one->bytes != bytes) {
-      kept.erase(one);
-      break;
-    }
-    kept.splice(kept.begin(), kept, one);
-    return kept.front().array;
-  }
-  auto array = std::make_shared<const Array>(read_array(path, variable));
-  kept.push_front({path, variable, time, bytes, array});
-  if (kept.size() > most_kept) kept.pop_back();
-  return array;
-}
-
-}  // namespace
+namespace manyfold {
 
 void add_array_keys(Spec& spec, const std::string& table, const std::string& what,
-                    const std::vector<Condition>& when) {
+                    const std::vector<Condition>& when, bool required) {
   spec.add({.path = table + ".path",
             .type = Type::text,
-            .doc = "A .npy, .csv or .nc file with " + what + ".",
-            .required = true,
+            .doc = "A .npy, .csv, .nc or IDX file with " + what + ".",
+            .required = required,
             .when = when,
             .is_path = true});
   spec.add({.path = table + ".variable",
@@ -68,6 +29,19 @@ void add_index_key(Spec& spec, const std::string& table, const std::vector<Condi
             .doc = "Which matrix of an array with three dimensions, counted from 0.",
             .min = 0,
             .when = when});
+}
+
+std::shared_ptr<const Array> read_once(const std::string& path, const std::string& variable) {
+  // Larger arrays (128 MiB) are read anew: what is made of them would take their memory again.
+  constexpr std::size_t most_kept = std::size_t{1} << 24;
+  static std::mutex mutex;
+  static Recent<Array> recent;
+  const std::lock_guard lock(mutex);
+  const std::string key = identity_of(path) + variable;
+  if (auto kept = recent.find(key)) return kept;
+  auto array = std::make_shared<const Array>(read_array(path, variable));
+  if (array->values.size() <= most_kept) recent.keep(key, array);
+  return array;
 }
 
 std::shared_ptr<const Array> array_of(const Settings& settings, const std::string& table) {
@@ -117,4 +91,4 @@ ArrayMatrix matrix_of(const Settings& settings, const std::string& table) {
   return {std::move(array), rows, cols, values};
 }
 
-}  // namespace manyfold::factorization
+}  // namespace manyfold

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "apps/manyfold/command.hpp"
+#include "apps/manyfold/weights.hpp"
 #include "core/data/array_file.hpp"
 #include "core/data/array_summary.hpp"
 #include "core/data/netcdf_reader.hpp"
@@ -193,6 +194,34 @@ int convert(const ConvertFlags& flags) {
   return exit_done;
 }
 
+// ---- weights
+
+struct WeightsFlags {
+  std::string record;
+  std::string to;
+  std::int64_t member = 0;
+  std::optional<std::int64_t> sample;
+  bool single = false;
+  bool overwrite = false;
+};
+
+int weights(const WeightsFlags& flags) {
+  std::error_code ignored;
+  if (fs::exists(flags.to, ignored) && !flags.overwrite) {
+    throw InputError(fmt::format("{} exists; --overwrite replaces it", flags.to));
+  }
+  const fs::path record = fs::is_directory(flags.record, ignored)
+                              ? fs::path(flags.record) / "record.nc"
+                              : fs::path(flags.record);
+  const std::vector<NamedArray> arrays =
+      recorded_parameters(NetcdfReader(record), flags.member, flags.sample);
+  write_arrays(flags.to, arrays, flags.single);
+  for (const auto& [name, array] : arrays) {
+    fmt::print("{}: {} of shape {}\n", flags.to, name, array.shape_text());
+  }
+  return exit_done;
+}
+
 // ---- generate
 
 struct GenerateFlags {
@@ -347,7 +376,7 @@ Action add_data(CLI::App& program) {
 
   const auto seen = std::make_shared<InspectFlags>();
   CLI::App& inspecting = *command.add_subcommand(
-      "inspect", "What is in a .npy, .csv, .nc or IDX file, or in a record.");
+      "inspect", "What is in a .npy, .npz, .safetensors, .csv, .nc or IDX file, or in a record.");
   inspecting.add_option("file", seen->file, "array file, record, or folder of a run")->required();
   inspecting.add_option("--variable", seen->variable, "variable of a .nc file: family_0/W_1");
   inspecting.add_flag("--json", seen->json, "print JSON");
@@ -360,6 +389,20 @@ Action add_data(CLI::App& program) {
   converting.add_option("out", converted->to, "array file: .npy, .csv, .nc or .idx")->required();
   converting.add_option("--variable", converted->variable, "variable of a .nc file: family_0/W_1");
   converting.add_flag("--overwrite", converted->overwrite, "replace a file that is there already");
+
+  const auto taken = std::make_shared<WeightsFlags>();
+  CLI::App& taking = *command.add_subcommand(
+      "weights", "A member's parameters out of a record, as .npz or .safetensors.");
+  taking.add_option("record", taken->record, "record, or folder of a run")->required();
+  taking.add_option("out", taken->to, "file that ends in .npz or .safetensors")->required();
+  taking.add_option("--member", taken->member, "which member's (default: 0, the first)")
+      ->check(CLI::NonNegativeNumber);
+  taking
+      .add_option("--sample", taken->sample,
+                  "which of the recorded samples, from 0 (default: the last)")
+      ->check(CLI::NonNegativeNumber);
+  taking.add_flag("--f32", taken->single, "in single precision");
+  taking.add_flag("--overwrite", taken->overwrite, "replace a file that is there already");
 
   const auto drawn = std::make_shared<GenerateFlags>();
   CLI::App& generating = *command.add_subcommand(
@@ -374,9 +417,10 @@ Action add_data(CLI::App& program) {
       ->check(CLI::NonNegativeNumber);
   generating.add_flag("--overwrite", drawn->overwrite, "replace files that are there already");
 
-  return [&inspecting, &converting, seen, converted, drawn] {
+  return [&inspecting, &converting, &taking, seen, converted, taken, drawn] {
     if (inspecting.parsed()) return inspect(*seen);
     if (converting.parsed()) return convert(*converted);
+    if (taking.parsed()) return weights(*taken);
     return generate(*drawn);
   };
 }

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "core/data/array_archive.hpp"
 #include "core/data/array_formats.hpp"
 #include "core/error.hpp"
 
@@ -43,7 +44,9 @@ std::optional<Format> format_by_ending(const std::filesystem::path& file) {
 [[noreturn]] void throw_for_ending(const std::filesystem::path& file) {
   const std::string ending = lower_case(file.extension().string());
   throw InputError(fmt::format(
-      "{}: found {}, expected a file that ends in .npy, .csv, .nc or .idx", file.string(),
+      "{}: found {}, expected a file that ends in .npy, .npz, .safetensors, .csv, .nc or "
+      ".idx",
+      file.string(),
       ending.empty() ? std::string("no ending") : fmt::format("the ending \"{}\"", ending)));
 }
 
@@ -174,8 +177,27 @@ void write_whole(const std::filesystem::path& file, std::string_view bytes) {
   partial.put_in_place();
 }
 
+namespace {
+
+/// One array of an archive; it need not be named where there is one.
+Array read_of_archive(const std::filesystem::path& file, const std::string& name) {
+  std::vector<NamedArray> arrays = read_arrays(file);
+  std::string names;
+  for (NamedArray& one : arrays) {
+    if (one.name == name || (name.empty() && arrays.size() == 1)) return std::move(one.array);
+    names += (names.empty() ? "" : ", ") + one.name;
+  }
+  throw InputError(fmt::format(
+      "{}: {}, expected one of its arrays: {}", file.string(),
+      name.empty() ? std::string("no array named") : fmt::format("found no array \"{}\"", name),
+      names.empty() ? "it has none" : names));
+}
+
+}  // namespace
+
 Array read_array(const std::filesystem::path& file, const std::string& variable) {
   require_readable(file);
+  if (is_archive(file)) return read_of_archive(file, variable);
   const Format format = format_of(file);
   if (format == Format::netcdf) return read_netcdf(file, variable);
   if (!variable.empty()) {
@@ -194,6 +216,7 @@ void write_array(const std::filesystem::path& file, const Array& array,
   if (checked_count(file, array.shape) != array.values.size()) {
     throw std::invalid_argument("write_array: as many values as the shape says");
   }
+  if (is_archive(file)) return write_arrays(file, {{variable, array}});
   switch (format_to_write(file)) {
     case Format::npy:
       return write_whole(file, npy_bytes(array));

@@ -24,6 +24,8 @@ struct Array {
 /// .csv  rows of numbers ("nan" and "inf" are some) separated by commas, always two-dimensional; an
 ///       optional first line of names, none of which is a number; lines that are blank or begin
 ///       with # are passed over.
+/// .npz, .safetensors  the array called `variable` (array_archive.hpp); it need not be named where
+///       there is one.
 /// .nc   `variable`, which may stand in a group: "family_0/W_1". It need not be named where the
 ///       file has one variable of numbers that is not the coordinate of a dimension. As xarray
 ///       does: `_FillValue` becomes NaN, `scale_factor` and `add_offset` are applied.

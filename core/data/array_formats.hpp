@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/data/array_file.hpp"
 
@@ -15,6 +17,8 @@ namespace manyfold {
 
 /// Each throws what `read_array` says; the file is there, regular and not empty.
 Array read_npy(const std::filesystem::path& file);
+/// From a stream of so many bytes; `file` is what messages call it.
+Array read_npy(std::istream& in, std::uintmax_t bytes, const std::string& file);
 Array read_csv(const std::filesystem::path& file);
 Array read_netcdf(const std::filesystem::path& file, const std::string& variable);
 Array read_idx(const std::filesystem::path& file);
@@ -23,11 +27,18 @@ Array read_idx(const std::filesystem::path& file);
 bool is_idx(const std::filesystem::path& file);
 
 /// The bytes of a file. `file` is for messages.
-std::string npy_bytes(const Array& array);
+std::string npy_bytes(const Array& array, bool single = false);
 std::string csv_bytes(const std::filesystem::path& file, const Array& array);
 std::string netcdf_bytes(const std::filesystem::path& file, const Array& array,
                          const std::string& variable);
 std::string idx_bytes(const std::filesystem::path& file, const Array& array);
+
+/// Little-endian numbers of an array's `type`: bytes of one, many of them as doubles. Doubles, or
+/// floats, as bytes.
+std::size_t number_bytes(std::string_view type);
+void numbers_to_doubles(std::string_view type, const char* bytes, std::size_t count,
+                        double* values);
+void append_numbers(std::string& bytes, const std::vector<double>& values, bool single);
 
 /// Elements of a shape. Throws InputError where no memory could hold them, ResourceError where this
 /// machine's does not.

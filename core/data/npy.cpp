@@ -8,7 +8,9 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <istream>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +36,7 @@ struct Header {
 /// The part of Python's syntax that headers are written in.
 class HeaderParser {
  public:
-  HeaderParser(const std::filesystem::path& file, std::string_view text)
-      : file_(file), text_(text) {}
+  HeaderParser(const std::string& file, std::string_view text) : file_(file), text_(text) {}
 
   Header parse() {
     std::optional<std::string> type;
@@ -69,7 +70,7 @@ class HeaderParser {
     throw InputError(fmt::format(
         "{}: its header is damaged at byte {}, expected {{'descr': ..., 'fortran_order': ..., "
         "'shape': ...}}",
-        file_.string(), at_));
+        file_, at_));
   }
   void blanks() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
@@ -96,8 +97,7 @@ class HeaderParser {
     blanks();
     if (at_ < text_.size() && text_[at_] == '[') {
       throw InputError(fmt::format(
-          "{}: its elements are structured (several fields each), expected plain numbers",
-          file_.string()));
+          "{}: its elements are structured (several fields each), expected plain numbers", file_));
     }
     return string();
   }
@@ -131,7 +131,7 @@ class HeaderParser {
     return sizes;
   }
 
-  const std::filesystem::path& file_;
+  const std::string& file_;
   std::string_view text_;
   std::size_t at_ = 0;
 };
@@ -189,7 +189,7 @@ constexpr NumberType number_types[] = {
     {"f8", 8, convert<double>},
 };
 
-const NumberType& number_type(const std::filesystem::path& file, const std::string& type) {
+const NumberType& number_type(const std::string& file, const std::string& type) {
   const std::string_view name =
       std::string_view(type).substr(std::min<std::size_t>(1, type.size()));
   if (!type.starts_with('>')) {
@@ -223,7 +223,7 @@ const NumberType& number_type(const std::filesystem::path& file, const std::stri
   throw InputError(fmt::format(
       "{}: found {} (\"{}\"), expected little-endian booleans, integers or floats of at most 8 "
       "bytes{}",
-      file.string(), found, type,
+      file, found, type,
       type.starts_with('>') ? fmt::format("; NumPy's .astype('<{}') makes them", name)
                             : std::string()));
 }
@@ -250,13 +250,13 @@ std::vector<double> to_c_order(const std::vector<double>& values,
   return ordered;
 }
 
-std::string read_exactly(std::ifstream& in, const std::filesystem::path& file, std::size_t count,
+std::string read_exactly(std::istream& in, const std::string& file, std::size_t count,
                          std::string_view what) {
   std::string bytes(count, '\0');
   in.read(bytes.data(), static_cast<std::streamsize>(count));
   if (static_cast<std::size_t>(in.gcount()) != count) {
-    throw InputError(fmt::format("{}: cut short: found {} of the {} bytes of {}", file.string(),
-                                 in.gcount(), count, what));
+    throw InputError(fmt::format("{}: cut short: found {} of the {} bytes of {}", file, in.gcount(),
+                                 count, what));
   }
   return bytes;
 }
@@ -266,27 +266,29 @@ std::string read_exactly(std::ifstream& in, const std::filesystem::path& file, s
 Array read_npy(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) throw InputError(fmt::format("{}: cannot be read", file.string()));
-  const std::uintmax_t file_size = std::filesystem::file_size(file);
+  return read_npy(in, std::filesystem::file_size(file), file.string());
+}
+
+Array read_npy(std::istream& in, std::uintmax_t file_size, const std::string& file) {
   std::string start(std::min<std::uintmax_t>(file_size, magic.size()), '\0');
   in.read(start.data(), static_cast<std::streamsize>(start.size()));
   if (start != magic) {
-    throw InputError(fmt::format("{}: not a .npy file: it does not begin with \\x93NUMPY{}",
-                                 file.string(),
+    throw InputError(fmt::format("{}: not a .npy file: it does not begin with \\x93NUMPY{}", file,
                                  start.starts_with("PK") ? " (it is a .npz or .zip)" : ""));
   }
   const std::string version = read_exactly(in, file, 2, "its version");
   const int major = static_cast<unsigned char>(version[0]);
   if (major < 1 || major > 3) {
     throw InputError(fmt::format("{}: found version {}.{} of the .npy format, expected 1 to 3",
-                                 file.string(), major, static_cast<unsigned char>(version[1])));
+                                 file, major, static_cast<unsigned char>(version[1])));
   }
   const std::string length = read_exactly(in, file, major == 1 ? 2 : 4, "its header's length");
   std::uint32_t header_size = 0;
   std::memcpy(&header_size, length.data(), length.size());
   const std::uint64_t begin = magic.size() + 2 + length.size() + std::uint64_t{header_size};
   if (begin > file_size) {
-    throw InputError(fmt::format("{}: cut short: found {} bytes of a header that ends at {}",
-                                 file.string(), file_size, begin));
+    throw InputError(fmt::format("{}: cut short: found {} bytes of a header that ends at {}", file,
+                                 file_size, begin));
   }
   const std::string text = read_exactly(in, file, header_size, "its header");
   const Header header = HeaderParser(file, text).parse();
@@ -298,8 +300,8 @@ Array read_npy(const std::filesystem::path& file) {
   const std::uint64_t there = file_size - begin;
   if (there != wanted) {
     throw InputError(fmt::format("{}: {}: found {} bytes of numbers, expected {} for the shape {}",
-                                 file.string(), there < wanted ? "cut short" : "too long", there,
-                                 wanted, array.shape_text()));
+                                 file, there < wanted ? "cut short" : "too long", there, wanted,
+                                 array.shape_text()));
   }
   array.values.resize(count);
   constexpr std::size_t piece = std::size_t{1} << 17;
@@ -314,10 +316,34 @@ Array read_npy(const std::filesystem::path& file) {
   return array;
 }
 
-std::string npy_bytes(const Array& array) {
+std::size_t number_bytes(std::string_view type) {
+  for (const NumberType& known : number_types) {
+    if (known.name == type) return known.size;
+  }
+  throw std::logic_error("no numbers of type " + std::string(type));
+}
+
+void numbers_to_doubles(std::string_view type, const char* bytes, std::size_t count,
+                        double* values) {
+  for (const NumberType& known : number_types) {
+    if (known.name == type) return known.to_doubles(bytes, count, values);
+  }
+  throw std::logic_error("no numbers of type " + std::string(type));
+}
+
+void append_numbers(std::string& bytes, const std::vector<double>& values, bool single) {
+  if (!single) {
+    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
+    return;
+  }
+  const std::vector<float> rounded(values.begin(), values.end());
+  bytes.append(reinterpret_cast<const char*>(rounded.data()), rounded.size() * sizeof(float));
+}
+
+std::string npy_bytes(const Array& array, bool single) {
   const bool boolean = array.type == "b1";
   std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}",
-                                   boolean ? "|b1" : "<f8", array.shape_text());
+                                   boolean ? "|b1" : (single ? "<f4" : "<f8"), array.shape_text());
   const std::size_t before = magic.size() + 2;
   const std::size_t short_length = before + 2 + header.size() + 1;
   const bool is_short = short_length + 64 < 65536;
@@ -333,8 +359,7 @@ std::string npy_bytes(const Array& array) {
   if (boolean) {
     for (const double value : array.values) bytes += value != 0 ? '\1' : '\0';
   } else {
-    bytes.append(reinterpret_cast<const char*>(array.values.data()),
-                 array.values.size() * sizeof(double));
+    append_numbers(bytes, array.values, single);
   }
   return bytes;
 }

@@ -273,8 +273,9 @@ void add_start_keys(Spec& spec) {
   spec.add({.path = "init.path",
             .type = Type::text | Type::texts,
             .doc = "A .npy or .csv file with all parameters, W_1 first, each layer row by row; a "
-                   "list of one file for each layer, from the input; or a .nc file with variables "
-                   "W_1, ..., W_L.",
+                   "list of one file for each layer, from the input; a .nc file with variables "
+                   "W_1, ..., W_L; or a .npz or .safetensors file with an array for each layer, "
+                   "in their order where they have other names.",
             .required = true,
             .when = of({"file"}),
             .is_path = true});

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "core/data/array_archive.hpp"
 #include "core/data/array_file.hpp"
 #include "core/data/netcdf_reader.hpp"
 #include "core/error.hpp"
@@ -114,6 +115,25 @@ std::vector<double> read_files(const Settings& settings, const std::vector<std::
       const Array layer =
           with_place(settings, "init.path", [&] { return read_array(path, layer_name(h)); });
       append_layer(settings, layer, path, shape, h, layers);
+    }
+    return layers;
+  }
+  if (paths.size() == 1 && is_archive(paths.front())) {
+    const std::string& path = paths.front();
+    const std::vector<NamedArray> arrays =
+        with_place(settings, "init.path", [&] { return read_arrays(path); });
+    if (arrays.size() != at(shape.layers())) {
+      settings.reject(
+          "init.path", path + " with " + std::to_string(arrays.size()) + " arrays",
+          "one for each of the " + std::to_string(shape.layers()) + " layers " + shape.text());
+    }
+    // By our names where it has them, else as they stand in the file, from the input.
+    for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+      const auto named = std::find_if(arrays.begin(), arrays.end(), [&](const NamedArray& one) {
+        return one.name == layer_name(h);
+      });
+      const NamedArray& one = named != arrays.end() ? *named : arrays[at(h - 1)];
+      append_layer(settings, one.array, path + ": " + one.name, shape, h, layers);
     }
     return layers;
   }

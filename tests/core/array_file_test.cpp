@@ -178,8 +178,8 @@ TEST_F(ArrayFileTest, RefusesWhatIsNoPlainNumber) {
             ": found numbers of another kind (\"<f16\")" + expected);
   EXPECT_EQ(refusal(file("structured.npy")),
             ": its elements are structured (several fields each), expected plain numbers");
-  EXPECT_EQ(refusal(file("archive.npz")),
-            ": found the ending \".npz\", expected a file that ends in .npy, .csv, .nc or .idx");
+  EXPECT_EQ(read_array(file("archive.npz")).values, (std::vector<double>{1, 1}));
+  EXPECT_EQ(read_array(file("packed.npz"), "b").values, (std::vector<double>(200, 0.5)));
   fs::rename(file("archive.npz"), file("archive.npy"));
   EXPECT_EQ(refusal(file("archive.npy")),
             ": not a .npy file: it does not begin with \\x93NUMPY (it is a .npz or .zip)");
@@ -290,9 +290,11 @@ TEST_F(ArrayFileTest, BadFiles) {
   EXPECT_EQ(refusal(file("folder.npy")), ": found a folder, expected a file");
   EXPECT_EQ(refusal(written("empty.npy", "")), ": the file is empty");
   EXPECT_EQ(refusal(written("a.txt", "1")),
-            ": found the ending \".txt\", expected a file that ends in .npy, .csv, .nc or .idx");
+            ": found the ending \".txt\", expected a file that ends in .npy, .npz, .safetensors, "
+            ".csv, .nc or .idx");
   EXPECT_EQ(refusal(written("noending", "1")),
-            ": found no ending, expected a file that ends in .npy, .csv, .nc or .idx");
+            ": found no ending, expected a file that ends in .npy, .npz, .safetensors, .csv, .nc "
+            "or .idx");
   ASSERT_EQ(::mkfifo(file("pipe.npy").c_str(), 0600), 0);
   EXPECT_EQ(refusal(file("pipe.npy")), ": found no regular file");
 }

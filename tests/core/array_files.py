@@ -49,6 +49,7 @@ def write(folder):
     np.save(f"{folder}/dates.npy", np.array(["2020-01-01"], dtype="datetime64[D]"))
     np.save(f"{folder}/long_double.npy", np.ones(2, dtype=np.longdouble))
     np.savez(f"{folder}/archive.npz", a=np.ones(2))
+    np.savez_compressed(f"{folder}/packed.npz", a=np.ones(2), b=np.full(200, 0.5, dtype=np.float32))
 
     np.savetxt(f"{folder}/plain.csv", numbers("f", (4, 3)), delimiter=",")
     np.savetxt(f"{folder}/names.csv", numbers("f", (4, 3)), delimiter=",", header="a,b,c", comments="")

@@ -140,9 +140,11 @@ TEST_F(IdxTest, KnownByItsEndingOrItsFirstBytes) {
     }
   }
   EXPECT_EQ(refusal(folder_.write("a.txt", "1,2")),
-            ": found the ending \".txt\", expected a file that ends in .npy, .csv, .nc or .idx");
+            ": found the ending \".txt\", expected a file that ends in .npy, .npz, .safetensors, "
+            ".csv, .nc or .idx");
   EXPECT_EQ(refusal(folder_.write("b.gz", gzip("1,2"))),
-            ": found the ending \".gz\", expected a file that ends in .npy, .csv, .nc or .idx");
+            ": found the ending \".gz\", expected a file that ends in .npy, .npz, .safetensors, "
+            ".csv, .nc or .idx");
   try {
     (void)read_array(folder_.write("c.idx", images()), "x");
     ADD_FAILURE() << "was read";

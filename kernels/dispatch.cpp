@@ -146,6 +146,47 @@ void check_teacher(const char* operation, const Students<T>& student, const Teac
   if (teacher.sum == nullptr) reject(std::string(operation) + ": no sum of a*");
 }
 
+/// Images fit their window, and rows what is taken from it: `per_place` entries for each place.
+template <class A, class B>
+void check_window(const char* operation, const Window& w, const MatrixBatch<A>& images,
+                  std::int64_t per_place, const MatrixBatch<B>& rows) {
+  check_layout(operation, "images", images);
+  check_layout(operation, "rows", rows);
+  const auto pair = [](std::int64_t a, std::int64_t b) {
+    return std::to_string(a) + "x" + std::to_string(b);
+  };
+  const bool positive = w.channels > 0 && w.kernel_height > 0 && w.kernel_width > 0 &&
+                        w.stride_y > 0 && w.stride_x > 0 && w.padding_y >= 0 && w.padding_x >= 0;
+  if (!positive || w.kernel_height > w.height + 2 * w.padding_y ||
+      w.kernel_width > w.width + 2 * w.padding_x) {
+    reject(std::string(operation) + ": a window of " + pair(w.kernel_height, w.kernel_width) +
+           " with stride " + pair(w.stride_y, w.stride_x) + " does not fit " +
+           pair(w.height, w.width) + " with padding " + pair(w.padding_y, w.padding_x));
+  }
+  if (images.cols != w.image_size() || rows.cols != w.places() * per_place ||
+      images.rows != rows.rows || !slots_fit(images, rows.slots)) {
+    reject(std::string(operation) + ": images " + shape(images) + " and rows " + shape(rows) +
+           ", expected " + std::to_string(w.image_size()) + " and " +
+           std::to_string(w.places() * per_place) + " columns");
+  }
+}
+
+void check_unpadded(const char* operation, const Window& w) {
+  if (w.padding_y == 0 && w.padding_x == 0) return;
+  reject(std::string(operation) + ": a padding of " + std::to_string(w.padding_y) + "x" +
+         std::to_string(w.padding_x) + ", expected none");
+}
+
+template <class A, class B>
+void check_same_shape(const char* operation, const char* first_name, const MatrixBatch<A>& first,
+                      const char* other_name, const MatrixBatch<B>& other) {
+  check_layout(operation, first_name, first);
+  check_layout(operation, other_name, other);
+  if (first.slots == other.slots && first.rows == other.rows && first.cols == other.cols) return;
+  reject(std::string(operation) + ": " + first_name + " " + shape(first) + " and " + other_name +
+         " " + shape(other) + " differ in shape");
+}
+
 }  // namespace
 
 template <class T>
@@ -528,6 +569,146 @@ void teacher_check(Executor& executor, const TeacherCheckArgs<T>& args) {
 }
 template void teacher_check(Executor&, const TeacherCheckArgs<float>&);
 template void teacher_check(Executor&, const TeacherCheckArgs<double>&);
+
+template <class T>
+void activate(Executor& executor, const ActivateArgs<T>& args) {
+  check_alike("activate", "z", args.z, "y", args.y);
+  check_separate("activate", "y", args.y);
+  if (args.y.slots == 0 || args.y.count == 0) return;
+  carry_out<T>(executor, Operation::activate, &TypedTable<T>::activate, args);
+}
+template void activate(Executor&, const ActivateArgs<float>&);
+template void activate(Executor&, const ActivateArgs<double>&);
+
+template <class T>
+void activation_slope(Executor& executor, const ActivationSlopeArgs<T>& args) {
+  check_alike("activation_slope", "state", args.state, "dz", args.dz);
+  check_alike("activation_slope", "dy", args.dy, "dz", args.dz);
+  check_separate("activation_slope", "dz", args.dz);
+  if (args.dz.slots == 0 || args.dz.count == 0) return;
+  carry_out<T>(executor, Operation::activation_slope, &TypedTable<T>::activation_slope, args);
+}
+template void activation_slope(Executor&, const ActivationSlopeArgs<float>&);
+template void activation_slope(Executor&, const ActivationSlopeArgs<double>&);
+
+template <class T>
+void example_terms(Executor& executor, const ExampleTermsArgs<T>& args) {
+  check_layout("example_terms", "f", args.f);
+  const bool has_targets = args.targets.data != nullptr;
+  const bool has_labels = args.labels.data != nullptr;
+  if (has_targets) {
+    check_layout("example_terms", "targets", args.targets);
+    if (args.targets.cols != args.f.cols || !slots_fit(args.targets, args.f.slots)) {
+      reject("example_terms: targets " + shape(args.targets) + " for outputs " + shape(args.f));
+    }
+  }
+  const bool is_loss = args.term == ExampleTerm::loss;
+  if (is_loss && args.loss == Loss::squared && !has_targets) {
+    reject("example_terms: the squared loss without targets");
+  }
+  if (is_loss && args.loss == Loss::cross_entropy && !has_labels) {
+    reject("example_terms: the cross-entropy without labels");
+  }
+  if (is_loss && args.loss == Loss::logistic && args.f.cols != 1) {
+    reject("example_terms: the logistic loss of outputs " + shape(args.f) + ", expected one");
+  }
+  if (!has_targets && !has_labels) reject("example_terms: neither targets nor labels");
+  if (args.noise != nullptr && (args.seeds == nullptr || args.step == nullptr || !has_targets)) {
+    reject("example_terms: noise without seeds, steps or targets");
+  }
+  if (args.out != nullptr) {
+    check_rows("example_terms", args.f.slots, args.f.rows, args.out_stride);
+  }
+  if (args.slope.data != nullptr) {
+    check_layout("example_terms", "slope", args.slope);
+    check_own("example_terms", "slope", args.slope);
+    if (args.slope.rows != args.f.rows || args.slope.cols != args.f.cols ||
+        args.slope.slots != args.f.slots) {
+      reject("example_terms: slope " + shape(args.slope) + " for outputs " + shape(args.f));
+    }
+  }
+  if (args.f.slots == 0 || args.f.size() == 0) return;
+  carry_out<T>(executor, Operation::example_terms, &TypedTable<T>::example_terms, args);
+}
+template void example_terms(Executor&, const ExampleTermsArgs<float>&);
+template void example_terms(Executor&, const ExampleTermsArgs<double>&);
+
+template <class T>
+void gather_rows(Executor& executor, const GatherRowsArgs<T>& args) {
+  check_layout("gather_rows", "x", args.x);
+  check_layout("gather_rows", "out", args.out);
+  check_own("gather_rows", "out", args.out);
+  if (args.rows == nullptr) reject("gather_rows: no rows");
+  if (args.x.cols != args.out.cols || !slots_fit(args.x, args.out.slots)) {
+    reject("gather_rows: x " + shape(args.x) + " for out " + shape(args.out));
+  }
+  if (args.out.slots == 0 || args.out.size() == 0) return;
+  carry_out<T>(executor, Operation::gather_rows, &TypedTable<T>::gather_rows, args);
+}
+template void gather_rows(Executor&, const GatherRowsArgs<float>&);
+template void gather_rows(Executor&, const GatherRowsArgs<double>&);
+
+template <class T>
+void unfold(Executor& executor, const UnfoldArgs<T>& args) {
+  check_window("unfold", args.window, args.images, args.window.patch_size(), args.patches);
+  check_own("unfold", "patches", args.patches);
+  if (args.patches.slots == 0 || args.patches.size() == 0) return;
+  carry_out<T>(executor, Operation::unfold, &TypedTable<T>::unfold, args);
+}
+template void unfold(Executor&, const UnfoldArgs<float>&);
+template void unfold(Executor&, const UnfoldArgs<double>&);
+
+template <class T>
+void fold(Executor& executor, const FoldArgs<T>& args) {
+  check_window("fold", args.window, args.images, args.window.patch_size(), args.patches);
+  check_own("fold", "images", args.images);
+  if (args.images.slots == 0 || args.images.size() == 0) return;
+  carry_out<T>(executor, Operation::fold, &TypedTable<T>::fold, args);
+}
+template void fold(Executor&, const FoldArgs<float>&);
+template void fold(Executor&, const FoldArgs<double>&);
+
+template <class T>
+void average_pool(Executor& executor, const AveragePoolArgs<T>& args) {
+  check_window("average_pool", args.window, args.images, args.window.channels, args.means);
+  check_unpadded("average_pool", args.window);
+  check_own("average_pool", "means", args.means);
+  if (args.means.slots == 0 || args.means.size() == 0) return;
+  carry_out<T>(executor, Operation::average_pool, &TypedTable<T>::average_pool, args);
+}
+template void average_pool(Executor&, const AveragePoolArgs<float>&);
+template void average_pool(Executor&, const AveragePoolArgs<double>&);
+
+template <class T>
+void spread_means(Executor& executor, const SpreadMeansArgs<T>& args) {
+  check_window("spread_means", args.window, args.images, args.window.channels, args.means);
+  check_unpadded("spread_means", args.window);
+  check_own("spread_means", "images", args.images);
+  if (args.images.slots == 0 || args.images.size() == 0) return;
+  carry_out<T>(executor, Operation::spread_means, &TypedTable<T>::spread_means, args);
+}
+template void spread_means(Executor&, const SpreadMeansArgs<float>&);
+template void spread_means(Executor&, const SpreadMeansArgs<double>&);
+
+template <class T>
+void sign_patterns(Executor& executor, const SignPatternsArgs<T>& args) {
+  check_same_shape("sign_patterns", "x", args.x, "pattern", args.pattern);
+  check_own("sign_patterns", "pattern", args.pattern);
+  if (args.x.slots == 0 || args.x.size() == 0) return;
+  carry_out<T>(executor, Operation::sign_patterns, &TypedTable<T>::sign_patterns, args);
+}
+template void sign_patterns(Executor&, const SignPatternsArgs<float>&);
+template void sign_patterns(Executor&, const SignPatternsArgs<double>&);
+
+template <class T>
+void changed_signs(Executor& executor, const ChangedSignsArgs<T>& args) {
+  check_same_shape("changed_signs", "x", args.x, "pattern", args.pattern);
+  check_rows("changed_signs", args.x.slots, args.x.rows, args.out_stride);
+  if (args.x.slots == 0 || args.x.rows == 0) return;
+  carry_out<T>(executor, Operation::changed_signs, &TypedTable<T>::changed_signs, args);
+}
+template void changed_signs(Executor&, const ChangedSignsArgs<float>&);
+template void changed_signs(Executor&, const ChangedSignsArgs<double>&);
 
 void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
   if (args.members < 0) reject("scalar_orbits: " + std::to_string(args.members) + " members");

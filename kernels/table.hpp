@@ -5,14 +5,18 @@
 #pragma once
 
 #include "kernels/accumulate.hpp"
+#include "kernels/activation.hpp"
 #include "kernels/add_scaled.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/drawn_residual.hpp"
 #include "kernels/draws.hpp"
+#include "kernels/examples.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/inner_product.hpp"
 #include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
+#include "kernels/patches.hpp"
+#include "kernels/patterns.hpp"
 #include "kernels/random_fill.hpp"
 #include "kernels/reduce.hpp"
 #include "kernels/references.hpp"

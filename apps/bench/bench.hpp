@@ -23,6 +23,12 @@ struct BenchFlags {
   std::vector<std::string> rows;
   bool full = false;  ///< scale "full", not "quick"
   bool peers = false;
+
+  /// Members of a row at the scale asked for, unless they were given.
+  std::int64_t members_of(std::int64_t quick, std::int64_t whole) const {
+    if (members_given) return members;
+    return full ? whole : quick;
+  }
 };
 
 struct BenchPeer {
@@ -70,5 +76,8 @@ std::vector<BenchRow> bench_factorization(Executor& executor, const BenchFlags& 
 std::vector<BenchRow> bench_resident(Executor& executor, const BenchFlags& flags);
 /// "scalar-map: ...; table: ...", for the help.
 std::string resident_rows_text();
+/// Rows of `manyfold bench networks`, chosen as those of `bench resident` are.
+std::vector<BenchRow> bench_networks(Executor& executor, const BenchFlags& flags);
+std::string network_rows_text();
 
 }  // namespace manyfold::apps

@@ -28,11 +28,6 @@
 namespace manyfold::apps {
 namespace {
 
-std::int64_t members_of(const BenchFlags& flags, std::int64_t quick, std::int64_t full) {
-  if (flags.members_given) return flags.members;
-  return flags.full ? full : quick;
-}
-
 constexpr const char* both[] = {"f64", "f32"};
 
 // Factorizations of 20x20 matrices: apps/bench/peers/workloads/factorization.py.
@@ -89,7 +84,7 @@ balance     = {{ steps = [0] }}
         kind.name, precision, kind.depth, greedy_size, kind.masked ? "completion" : "full",
         kind.masked ? "observed = 0.3" : "", greedy_size, kind.rms ? "rms_gd" : "gd", learning_rate,
         kind.rms ? fmt::format("epsilon = {}", greedy_rms_epsilon) : "", unbounded_steps,
-        members_of(flags, 256, 4096));
+        flags.members_of(256, 4096));
     const int entrywise = 1 + (kind.masked ? 1 : 0) + (kind.rms ? 4 : 2) * kind.depth;
     const auto n = static_cast<double>(greedy_size);
     work.products = 6 * (kind.depth - 1) * n * n * n;
@@ -171,7 +166,7 @@ train_loss = {{ steps = [0] }}
 [sweep]
 "seed" = {{ range = [0, {}] }}
 )",
-        precision, width, l2, size, learning_rate, unbounded_steps, members_of(flags, 64, 1024));
+        precision, width, l2, size, learning_rate, unbounded_steps, flags.members_of(64, 1024));
     work.operations = 7.0 * width * width + (2 + 3 * 2 + 2 * size) * width;
     work.bytes = 2.0 * (width * width + 2 * size * width) * (precision == "f64" ? 8 : 4);
     work.formula = fmt::format(
@@ -213,7 +208,7 @@ train_loss = {{ steps = [0] }}
 std::vector<BenchRow> mixed(Executor& executor, const BenchFlags& flags) {
   constexpr std::int64_t size = 8;
   constexpr double learning_rate = 1e-3;
-  const std::int64_t wanted = members_of(flags, 2000, 100'000);
+  const std::int64_t wanted = flags.members_of(2000, 100'000);
   const std::int64_t distinct = std::min<std::int64_t>(wanted, 1000);
   const std::int64_t seeds = wanted / distinct;  // beyond 1000 members, whole thousands
   // Quantiles of the log-uniform law, in an order of their own: neighbours differ.

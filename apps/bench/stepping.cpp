@@ -94,8 +94,9 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
     return seconds_since(began);
   };
   std::int64_t steps = stage.plan.check_every;
-  while (steps_for(steps) < flags.seconds / 4) steps *= 2;
-  steps *= 4;
+  double took = steps_for(steps);
+  for (; took < flags.seconds / 4; took = steps_for(steps)) steps *= 2;
+  if (took < flags.seconds) steps *= 4;
 
   const auto look = [&] {
     executor.synchronize();

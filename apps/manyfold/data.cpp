@@ -401,7 +401,7 @@ Action add_data(CLI::App& program) {
       .add_option("--sample", taken->sample,
                   "which of the recorded samples, from 0 (default: the last)")
       ->check(CLI::NonNegativeNumber);
-  taking.add_flag("--f32", taken->single, "in single precision");
+  taking.add_flag("--single", taken->single, "in single precision");
   taking.add_flag("--overwrite", taken->overwrite, "replace a file that is there already");
 
   const auto drawn = std::make_shared<GenerateFlags>();

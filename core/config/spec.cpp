@@ -139,6 +139,20 @@ void Spec::add(KeySpec key) {
   keys_.push_back(std::move(key));
 }
 
+void Spec::also(std::string_view path, const Condition& where, std::string_view doc) {
+  const auto key = std::find_if(keys_.begin(), keys_.end(),
+                                [&](const KeySpec& known) { return known.path == path; });
+  if (key == keys_.end()) throw std::logic_error(fmt::format("spec: {} is no key", path));
+  const auto condition =
+      std::find_if(key->when.begin(), key->when.end(),
+                   [&](const Condition& known) { return known.key == where.key; });
+  if (condition == key->when.end()) {
+    throw std::logic_error(fmt::format("spec: {} has no condition on {}", path, where.key));
+  }
+  condition->values.insert(condition->values.end(), where.values.begin(), where.values.end());
+  if (!doc.empty()) key->doc += fmt::format(" {}", doc);
+}
+
 const KeySpec* Spec::find(std::string_view path) const {
   if (const auto it = exact_.find(path); it != exact_.end()) return &keys_[it->second];
   if (patterns_.empty()) return nullptr;

@@ -73,6 +73,10 @@ class Spec {
   /// Throws std::logic_error for a path that is registered twice or is both a key and a table, and
   /// for a default of a wrong type, out of range or not among the choices.
   void add(KeySpec key);
+  /// Lets a registered key hold, too, where `where.key` has one of `where.values`: they join those
+  /// of its condition on that key. `doc` is added to its documentation. For a key that several
+  /// models read. Throws std::logic_error where there is no such key or condition.
+  void also(std::string_view path, const Condition& where, std::string_view doc = "");
   /// The key that `path` names, matching `*`; nullptr if there is none. A key spelled out comes
   /// before one with `*`.
   const KeySpec* find(std::string_view path) const;

@@ -1,9 +1,13 @@
 // Element bodies on a GPU: each operation is its body run by ForEach.
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
+#include "kernels/elements/activation.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
+#include "kernels/elements/examples.hpp"
 #include "kernels/elements/neurons.hpp"
+#include "kernels/elements/patches.hpp"
+#include "kernels/elements/patterns.hpp"
 #include "kernels/elements/random_fill.hpp"
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/references.hpp"
@@ -31,6 +35,8 @@ namespace manyfold::kernels::cuda {
 // These have loops of their own on a CPU.
 MF_PLAIN(scalar_orbits, ScalarOrbitsArgs)
 MF_TYPED(add_scaled, AddScaledArgs)
+MF_TYPED(unfold, UnfoldArgs)
+MF_TYPED(fold, FoldArgs)
 MF_TYPED(descend, DescendArgs)
 MF_TYPED(heavy_ball, HeavyBallArgs)
 MF_TYPED(adam, AdamArgs)

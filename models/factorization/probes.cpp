@@ -79,10 +79,7 @@ void ProbeSettings::reject(std::string_view word, const std::string& found,
 }
 
 void ProbeSettings::reject(const std::string& found, const std::string& expected) const {
-  for (const char* word : {"every", "steps", "running", "first_below", "first_above"}) {
-    if (has(word)) settings.reject(key(word), found, expected);
-  }
-  settings.reject("probes." + name, found, expected);
+  reject_probe(settings, name, found, expected);
 }
 
 std::int64_t rank_limit(const Shape& shape) { return smaller_side(shape.rows(), shape.cols()); }

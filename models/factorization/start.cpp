@@ -89,7 +89,9 @@ std::vector<std::int64_t> hidden_sizes(const Shape& shape) {
 
 /// What init.scaling divides layer h by.
 double scaling(const std::string& kind, const Shape& shape, std::int64_t h) {
-  if (kind == "fan_in") return std::sqrt(static_cast<double>(shape.layer_cols(h)));
+  const auto fan_in = static_cast<double>(shape.layer_cols(h));
+  if (kind == "fan_in") return std::sqrt(fan_in);
+  if (kind == "he") return std::sqrt(fan_in / 2);
   const auto hidden = hidden_sizes(shape);
   return std::sqrt(static_cast<double>(*std::max_element(hidden.begin(), hidden.end())));
 }
@@ -244,10 +246,11 @@ void add_start_keys(Spec& spec) {
             .type = Type::text,
             .doc =
                 "What divides a Gaussian layer beforehand: nothing; fan_in: the root of its "
-                "columns' number; width: the root of the largest hidden width (N(0, 1/w) entries "
-                "in every layer). Unless none, stddev is 1 by default.",
+                "columns' number (LeCun); he: the root of half of it; width: the root of the "
+                "largest hidden width (N(0, 1/w) entries in every layer). Unless none, stddev is 1 "
+                "by default.",
             .default_value = "none",
-            .choices = {"none", "fan_in", "width"},
+            .choices = {"none", "fan_in", "he", "width"},
             .when = of({"gaussian"})});
   spec.add({.path = "init.end_norm",
             .type = Type::number,

@@ -15,7 +15,8 @@ void add_start_keys(Spec& spec);
 /// A pure function of init.kind, the keys below and the shape; where something is drawn, also of
 /// init.seed, from which equal kinds and shapes have one draw that the keys only scale:
 ///   gaussian    entries N(0, stddev^2), or all layers times one factor so that ||W(0)||_F =
-///               end_norm. init.scaling divides layer h beforehand: by sqrt(n_{h-1}) (fan_in), or
+///               end_norm. init.scaling divides layer h beforehand: by sqrt(n_{h-1}) (fan_in), by
+///               sqrt(n_{h-1} / 2) (he), or
 ///               every layer by sqrt(w), w the largest hidden width (width: N(0, 1/w), Wang, Jacot
 ///               2023); stddev is then 1 by default.
 ///   orthogonal  W_h = V_h D^(1/depth) V_{h-1}^T, V_h Haar frames, D diagonal with entries drawn

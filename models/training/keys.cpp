@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "models/factorization/factorization.hpp"
+#include "models/network/network.hpp"
 #include "models/teacher/teacher.hpp"
 #include "models/training/model.hpp"
 #include "models/training/optimizer.hpp"
@@ -89,7 +90,7 @@ void add_record_keys(Spec& spec) {
 }  // namespace
 
 std::span<const ModelKind> model_kinds() {
-  static const std::array kinds{factorization_kind(), teacher_kind()};
+  static const std::array kinds{factorization_kind(), teacher_kind(), network_kind()};
   return kinds;
 }
 
@@ -114,7 +115,10 @@ const Spec& experiment_spec() {
             "What is trained. deep_linear: W = W_L ... W_1; symmetric: W = P P^T, "
             "P = W_k ... W_1, with the gradient of f / 2; asymmetric: W = U V^T; "
             "scalar: W = x.y; rank_one: W = u v^T; teacher: the student of a convolutional "
-            "teacher (Du 2019, thesis, chapter 5), on its population loss.",
+            "teacher (Du 2019, thesis, chapter 5), on its population loss. Networks on data: "
+            "two_layer_relu: f = 1/sqrt(m) sum_r a_r relu(w_r . x), a_r = +-1 fixed; fc: dense "
+            "layers; resnet, conv_resnet: residual blocks of one dense or convolutional layer; "
+            "cnn: convolutions, then dense layers; network: the list model.layers.",
         .required = true};
     for (const ModelKind& model : model_kinds()) {
       kind.choices.insert(kind.choices.end(), model.names.begin(), model.names.end());

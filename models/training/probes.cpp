@@ -253,7 +253,11 @@ void add_probe_keys(Spec& spec) {
   for (const ModelKind& model : model_kinds()) {
     for (const ProbeKind& kind : model.probes()) {
       if (kind.is_parameters) continue;
-      kind_key.choices.push_back(kind.name);
+      // Models that share a name mean the same by it.
+      auto& choices = kind_key.choices;
+      if (std::find(choices.begin(), choices.end(), kind.name) == choices.end()) {
+        choices.push_back(kind.name);
+      }
       for (const KeySpec& key : kind.keys) {
         const std::string pattern = "probes.*." + key.path;
         const auto known = std::find_if(keys.begin(), keys.end(),
@@ -287,6 +291,14 @@ void add_probe_keys(Spec& spec) {
 std::string probe_kind_name(const Settings& settings, const std::string& name) {
   const std::string key = path(name, "kind");
   return settings.has(key) ? settings.text(key) : name;
+}
+
+void reject_probe(const Settings& settings, const std::string& name, const std::string& found,
+                  const std::string& expected) {
+  for (const char* word : {"every", "steps", "running", "first_below", "first_above"}) {
+    if (settings.has(path(name, word))) settings.reject(path(name, word), found, expected);
+  }
+  settings.reject("probes." + name, found, expected);
 }
 
 ProbePlan probe_plan(const Settings& settings) {

@@ -20,6 +20,10 @@ std::span<const ProbeKind> general_probes();
 /// `kind`, of that kind under a name of the user's.
 std::string probe_kind_name(const Settings& settings, const std::string& name);
 
+/// Rejects a probe itself: the message names the key that asks for it. Throws InputError.
+[[noreturn]] void reject_probe(const Settings& settings, const std::string& name,
+                               const std::string& found, const std::string& expected);
+
 /// A running extreme or an event of a probe: as many values a member as the probe has.
 struct Watch {
   enum class Kind { maximum, minimum, first_below, first_above };

@@ -154,8 +154,9 @@ std::vector<BadInput> experiments() {
        {{"\"deep_linear\"", "\"deep_liner\""}},
        {},
        {"small.toml:5: model.kind: found \"deep_liner\", expected one of \"deep_linear\", "
-        "\"symmetric\", \"asymmetric\", \"scalar\", \"rank_one\", \"teacher\"; did you "
-        "mean \"deep_linear\"?\n"}},
+        "\"symmetric\", \"asymmetric\", \"scalar\", \"rank_one\", \"teacher\", \"network\", "
+        "\"two_layer_relu\", \"fc\", \"resnet\", \"conv_resnet\", \"cnn\"; did you mean "
+        "\"deep_linear\"?\n"}},
       {"WordUnknown",
        bad_input,
        {},
@@ -1070,7 +1071,7 @@ std::vector<BadInput> experiments() {
        {{start, "kind = \"gaussian\"\nscaling = \"fan_out\""}},
        {},
        {"small.toml:16: init.scaling: found \"fan_out\", expected one of \"none\", \"fan_in\", "
-        "\"width\""}},
+        "\"he\", \"width\""}},
       {"GaussianWithoutScale",
        bad_input,
        {{start, "kind = \"gaussian\""}},
@@ -1098,7 +1099,7 @@ std::vector<BadInput> experiments() {
        {},
        {"small.toml:16: init.path: ",
         "small.toml: found the ending \".toml\", expected a file that "
-        "ends in .npy, .csv or .nc\n"}},
+        "ends in .npy, .npz, .safetensors, .csv, .nc or .idx\n"}},
       {"StartFilesOfAnotherCount",
        bad_input,
        {{start, "kind = \"file\"\npath = [\"a.npy\", \"b.npy\", \"c.npy\"]"}},
@@ -1268,7 +1269,8 @@ std::vector<BadCommand> commands() {
        {"did you mean model.depth?"}},
       {"UnknownBenchmark",
        {"bench", "frobnication"},
-       {"bench: found \"frobnication\", expected one of factorization, resident\n"}},
+       {"bench: found \"frobnication\", expected one of factorization, resident, "
+        "networks\n"}},
       {"BenchOfAnUnknownRow",
        {"bench", "resident", "--rows", "jumps-3,greedy-4"},
        {"--rows: found \"greedy-4\", expected some of greedy-2-full, greedy-2-masked, ",

@@ -184,8 +184,8 @@ TEST(Bench, FactorizationIsCheckedAndComplete) {
 
 TEST(Bench, TableNamesItsFormula) {
   const Scratch scratch;
-  const Outcome outcome = run_program(
-      scratch.path(), {"bench", "--seconds", "0.02", "--repeats", "1", "--members", "8"});
+  const Outcome outcome = run_program(scratch.path(), {"bench", "factorization", "--seconds",
+                                                       "0.02", "--repeats", "1", "--members", "8"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome;
   EXPECT_TRUE(contains(outcome.out, "operations: 6 products of 2 n^3")) << outcome;
 }

@@ -47,7 +47,7 @@ class Weights : public ::testing::Test {
 
 TEST_F(Weights, GoToPythonAndComeBackAsAStart) {
   EXPECT_EQ(weights({"run", "run/weights.npz", "--member", "1"}).exit_code, 0);
-  EXPECT_EQ(weights({"run", "run/weights.safetensors", "--member", "1", "--f32"}).exit_code, 0);
+  EXPECT_EQ(weights({"run", "run/weights.safetensors", "--member", "1", "--single"}).exit_code, 0);
   const fs::path script = fs::path(MANYFOLD_SOURCE_DIR) / "tests/apps/weights_open.py";
   const Outcome python = run_program(Launch{.arguments = {script.string(), "run"},
                                             .folder = scratch_.path(),

@@ -1,0 +1,104 @@
+// The networks of a family on a device, all slots at once: outputs from inputs, and the gradients
+// of all weights from the gradient in the outputs, by batched products over slots. Activations are
+// kept per slot as (example, feature).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/executor/executor.hpp"
+#include "core/executor/memory.hpp"
+#include "core/view.hpp"
+#include "kernels/gemm.hpp"
+#include "models/network/description.hpp"
+#include "models/network/tape.hpp"
+#include "models/training/model.hpp"
+
+namespace manyfold::network {
+
+template <class T>
+class Net {
+ public:
+  /// `rows`: the most examples that are evaluated at once.
+  Net(Executor& executor, const Description& description, std::int64_t slots, std::int64_t rows,
+      kernels::MathMode math);
+
+  /// Everything that the constructor allocates: for each slot, and once.
+  static std::size_t bytes_per_slot(const Description& description, std::int64_t rows);
+  static std::size_t shared_bytes(const Description& description, std::int64_t rows);
+
+  /// Outputs of all layers for the examples `x`, (slot, row, feature), at most `rows` of them; x
+  /// may be shared by all slots. Kernels only.
+  void forward(MatrixBatch<const T> x);
+  /// The gradient of every weight from the one in the outputs, which stands in `output_slope()`,
+  /// for the examples that `forward` saw last; added to what is there where `add`. Overwrites
+  /// output_slope(). Kernels only.
+  void backward(bool add);
+
+  const Description& description() const { return description_; }
+  Executor& executor() const { return executor_; }
+  std::int64_t slots() const { return slots_; }
+  std::int64_t rows() const { return rows_; }
+  Parameters<T> parameters() const;
+  const Buffer<T>& values() const { return parameters_; }
+  /// Elements from one slot's parameters to the next.
+  std::int64_t stride() const { return stride_; }
+  /// Entries of frozen weights, (slot, element), as the slots' parameters.
+  const Buffer<T>& frozen() const { return frozen_; }
+  std::int64_t frozen_stride() const { return frozen_stride_; }
+
+  /// W_h, (slot, rows, cols), h = 1, 2, ...
+  MatrixBatch<T> weight(std::int64_t h) const;
+  MatrixBatch<T> weight_gradient(std::int64_t h) const;
+
+  /// The outputs are output_scale() times this, (slot, row, output), as `forward` left it.
+  MatrixBatch<T> output() const;
+  double output_scale() const;
+  /// Where the gradient in `output()` goes, scale included.
+  MatrixBatch<T> output_slope() const;
+  /// What the layer of that index in the description gives for the examples that `forward` saw
+  /// last, but for a positive factor, (slot, row, feature): an activation's s(z). Only layers that
+  /// compute something have one.
+  MatrixBatch<T> state(std::int64_t layer) const;
+
+ private:
+  MatrixBatch<T> matrix(const Buffer<T>& buffer, std::int64_t stride, std::int64_t cols) const {
+    return {buffer.data(), slots_, current_rows_, cols, stride, cols};
+  }
+  MatrixBatch<const T> value(int number) const;
+  MatrixBatch<T> own(int number) const;  ///< of a value that is not the input
+  MatrixBatch<T> gradient(int buffer, std::int64_t features) const;
+  MatrixBatch<T> bias(std::int64_t h, const Buffer<T>& of) const;
+  const Layer& layer_of(const Node& node) const;
+  /// A value of a convolution's output as one row a place.
+  template <class U>
+  static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places);
+
+  void product(const Node& node, const Layer& layer);
+  /// Rows that multiply W: the input itself, or its patches.
+  MatrixBatch<const T> operand(const Node& node, const Layer& layer);
+  void product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add);
+  void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,
+                MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add) const;
+  MatrixBatch<const T> ones(std::int64_t rows) const;
+
+  Executor& executor_;
+  Description description_;
+  Tape tape_;
+  std::int64_t slots_;
+  std::int64_t rows_;
+  kernels::MathMode math_;
+  std::int64_t stride_;
+  std::int64_t frozen_stride_;
+  std::int64_t current_rows_ = 0;
+  MatrixBatch<const T> input_;
+  Buffer<T> parameters_;
+  Buffer<T> gradient_;
+  Buffer<T> frozen_;
+  std::vector<Buffer<T>> storage_;
+  std::vector<Buffer<T>> buffers_;
+  Buffer<T> patches_;
+  Buffer<T> ones_;  ///< a column, where there are biases
+};
+
+}  // namespace manyfold::network

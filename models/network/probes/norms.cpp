@@ -1,0 +1,194 @@
+// Norms of the trained weights, and how far they have moved.
+#include "kernels/norms.hpp"
+
+#include <cmath>
+
+#include "core/executor/memory.hpp"
+#include "kernels/combine.hpp"
+#include "kernels/residual.hpp"
+#include "models/network/probes.hpp"
+
+namespace manyfold::network {
+namespace {
+
+template <class T>
+void layer_norms2(const Scene<T>& scene, double* out, std::int64_t stride) {
+  for (const std::int64_t h : trained_weights(scene.description())) {
+    const MatrixBatch<const T> weight = scene.net.weight(h);
+    kernels::sum_of_squares<T>(scene.executor(), {flatten(weight), out++, stride});
+  }
+}
+
+template <class T>
+class LayerNorm2 final : public Observer<T> {
+ public:
+  explicit LayerNorm2(const ObserverContext&) {}
+  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
+    layer_norms2(scene, out, stride);
+  }
+};
+
+/// Of each layer and the one below it.
+template <class T>
+class NeighbourNorms : public Observer<T> {
+ public:
+  NeighbourNorms(const ObserverContext& context, bool ratio)
+      : ratio_(ratio),
+        layers_(each_layer(context.probe).front()),
+        norms2_(context.executor, context.slots * layers_) {}
+  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
+    layer_norms2(scene, norms2_.data(), layers_);
+    const double* below = norms2_.data();
+    kernels::combine(scene.executor(), {.slots = scene.slots(),
+                                        .count = layers_ - 1,
+                                        .numerator = below + 1,
+                                        .numerator_stride = layers_,
+                                        .denominator = ratio_ ? below : nullptr,
+                                        .denominator_stride = layers_,
+                                        .out = out,
+                                        .out_stride = stride,
+                                        .minus = ratio_ ? nullptr : below,
+                                        .minus_stride = layers_});
+  }
+
+ private:
+  bool ratio_;
+  std::int64_t layers_;
+  Buffer<double> norms2_;
+};
+template <class T>
+class NormDifference final : public NeighbourNorms<T> {
+ public:
+  explicit NormDifference(const ObserverContext& context) : NeighbourNorms<T>(context, false) {}
+};
+template <class T>
+class NormRatio final : public NeighbourNorms<T> {
+ public:
+  explicit NormRatio(const ObserverContext& context) : NeighbourNorms<T>(context, true) {}
+};
+
+/// ||W_h(k) - W_h(0)||_F, over ||W_h(0)||_F where `relative`.
+template <class T>
+class Movement : public Observer<T> {
+ public:
+  Movement(const ObserverContext& context, bool relative)
+      : relative_(relative),
+        start_(context.executor, context.probe.description, context.slots),
+        squares_(context.executor, 2 * context.slots) {}
+
+  void load(std::span<const Settings>, Scene<T>& scene) override { start_.load(scene.net); }
+
+  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
+    double* half_square = squares_.data();
+    double* norm2 = squares_.data() + scene.slots();
+    for (const std::int64_t h : trained_weights(scene.description())) {
+      const MatrixBatch<const T> start = start_.weight(scene.net, h);
+      kernels::residual<T>(scene.executor(), {.w = scene.net.weight(h),
+                                              .target = start,
+                                              .mask = {},
+                                              .residual = {},
+                                              .half_square = half_square});
+      if (relative_) kernels::sum_of_squares<T>(scene.executor(), {flatten(start), norm2, 1});
+      kernels::combine(scene.executor(), {.slots = scene.slots(),
+                                          .scale = std::sqrt(2.0),
+                                          .square_root = true,
+                                          .numerator = half_square,
+                                          .denominator = relative_ ? norm2 : nullptr,
+                                          .out = out++,
+                                          .out_stride = stride});
+    }
+  }
+
+  std::vector<StateArray> state() override { return start_.state(); }
+
+ private:
+  bool relative_;
+  StartWeights<T> start_;
+  Buffer<double> squares_;
+};
+template <class T>
+class WeightDistance final : public Movement<T> {
+ public:
+  explicit WeightDistance(const ObserverContext& context) : Movement<T>(context, false) {}
+};
+template <class T>
+class WeightMovement final : public Movement<T> {
+ public:
+  explicit WeightMovement(const ObserverContext& context) : Movement<T>(context, true) {}
+};
+
+ObserverBytes layer_doubles(const ProbeSettings& probe) {
+  return {.per_slot = double_bytes(each_layer(probe).front())};
+}
+ObserverBytes movement_bytes(const ProbeSettings& probe) {
+  ObserverBytes bytes = start_bytes(probe);
+  bytes.per_slot += double_bytes(2);
+  return bytes;
+}
+
+const RegisterProbe layer_norm2({
+    .kind = {.name = "layer_norm2",
+             .extents = {"layer"},
+             .units = "1",
+             .long_name = "squared norm of each layer",
+             .comment = "||W_h||_F^2 of the trained weights from the input; of a convolution over "
+                        "its free parameters (Du, Hu, Lee 2018, eq. 4)",
+             .keys = {}},
+    .extents = each_layer,
+    .make = observer_maker<LayerNorm2>(),
+});
+
+const RegisterProbe layer_norm2_difference({
+    .kind = {.name = "layer_norm2_difference",
+             .extents = {"pair"},
+             .units = "1",
+             .long_name = "difference of the squared norms of neighbouring layers",
+             .comment = "||W_{h+1}||_F^2 - ||W_h||_F^2 of the trained weights (Du, Hu, Lee 2018, "
+                        "corollary 2.1)",
+             .keys = {}},
+    .extents = each_pair,
+    .validate = validate_pairs,
+    .bytes = layer_doubles,
+    .make = observer_maker<NormDifference>(),
+});
+
+const RegisterProbe layer_norm2_ratio({
+    .kind = {.name = "layer_norm2_ratio",
+             .extents = {"pair"},
+             .units = "1",
+             .long_name = "ratio of the squared norms of neighbouring layers",
+             .comment = "||W_{h+1}||_F^2 / ||W_h||_F^2 of the trained weights (Du, Hu, Lee 2018, "
+                        "figure 2)",
+             .keys = {}},
+    .extents = each_pair,
+    .validate = validate_pairs,
+    .bytes = layer_doubles,
+    .make = observer_maker<NormRatio>(),
+});
+
+const RegisterProbe weight_distance({
+    .kind = {.name = "weight_distance",
+             .extents = {"layer"},
+             .units = "1",
+             .long_name = "distance of each layer from its start",
+             .comment = "||W_h(k) - W_h(0)||_F of the trained weights",
+             .keys = {}},
+    .extents = each_layer,
+    .bytes = movement_bytes,
+    .make = observer_maker<WeightDistance>(),
+});
+
+const RegisterProbe weight_movement({
+    .kind = {.name = "weight_movement",
+             .extents = {"layer"},
+             .units = "1",
+             .long_name = "relative movement of each layer from its start",
+             .comment = "||W_h(k) - W_h(0)||_F / ||W_h(0)||_F of the trained weights",
+             .keys = {}},
+    .extents = each_layer,
+    .bytes = movement_bytes,
+    .make = observer_maker<WeightMovement>(),
+});
+
+}  // namespace
+}  // namespace manyfold::network

@@ -1,0 +1,25 @@
+// Initial weights of a network.
+#pragma once
+
+#include <vector>
+
+#include "core/config/settings.hpp"
+#include "core/config/spec.hpp"
+#include "models/network/description.hpp"
+
+namespace manyfold::network {
+
+void add_start_keys(Spec& spec);
+/// Rejects starts that the layers do not allow. Throws InputError.
+void validate_start(const Settings& settings, const Description& description);
+
+struct Start {
+  std::vector<double> parameters;  ///< W_1, b_1, W_2, ... as Description places them
+  std::vector<double> frozen;
+};
+/// A pure function of init.seed and the keys of [init]: entry i of W_h is draw i of its stream,
+/// times the layer's deviation; of a layer of signs, the sign of that draw. Biases are 0. In double
+/// precision.
+Start start(const Settings& settings, const Description& description);
+
+}  // namespace manyfold::network

@@ -1,0 +1,564 @@
+// Networks: gradients of every layer, activation, loss and preset against central differences of
+// their own loss, outputs against plain loops, minibatches, members beside a diverging one, and
+// layers that do not fit.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.hpp"
+#include "models/network/layer.hpp"
+#include "models/network/problem.hpp"
+#include "models/network/start.hpp"
+#include "models/training/optimizer.hpp"
+#include "tests/kernels/devices.hpp"
+#include "tests/models/bench.hpp"
+
+namespace manyfold::testing {
+namespace {
+
+/// Five random examples of that shape, and three for tests.
+std::string data(const std::string& shape, int outputs,
+                 const std::string& targets = "random_normal") {
+  return "[data]\nsource = \"gaussian\"\nshape = " + shape +
+         "\noutputs = " + std::to_string(outputs) + "\ncount = 5\ntest_count = 3\ntargets = \"" +
+         targets + "\"\n";
+}
+
+/// Five images of handwritten digits of three classes, and three for tests.
+const std::string digits =
+    "[data]\nsource = \"digits\"\nclasses = [3, 1, 7]\ncount = 5\ntest_count = 3\n";
+
+std::string experiment(const std::string& model, const std::string& more,
+                       const std::string& init = "stddev = 0.5",
+                       const std::string& optimizer = "kind = \"gd\"\nlearning_rate = 0.01") {
+  return "problem.seed = 3\nseed = 5\n[model]\n" + model + "\n" + more +
+         "[init]\nkind = \"gaussian\"\n" + init + "\n[optimizer]\n" + optimizer +
+         "\n[stop]\nsteps = 20\n[probes]\ntrain_loss = { every = 5 }\n";
+}
+
+std::string list(const std::vector<std::string>& layers) {
+  std::string text = "kind = \"network\"\nlayers = [";
+  for (const std::string& layer : layers) text += "\"" + layer + "\", ";
+  return text + "]";
+}
+
+struct NetworkCase {
+  std::string name;
+  std::string toml;
+};
+
+std::vector<NetworkCase> layer_cases() {
+  std::vector<NetworkCase> all;
+  const auto add = [&](const std::string& name, const std::vector<std::string>& layers,
+                       const std::string& shape, int outputs = 2) {
+    all.push_back({name, experiment(list(layers), data(shape, outputs))});
+  };
+  add("linear map", {"output"}, "[4]");
+  for (const std::string activation :
+       {"linear", "relu", "leaky_relu 0.3", "softplus", "tanh", "sigmoid", "erf"}) {
+    add(activation, {"dense 3", activation, "output"}, "[4]");
+    add(activation + " after itself", {"dense 3", activation, activation, "output"}, "[4]");
+    add(activation + " on the input and the output", {activation, "output", activation}, "[4]");
+    add(activation + ", scaled",
+        {"dense 3 scale 0.5", activation + " scale 0.7", activation + " scale 2", "output scale 3"},
+        "[4]");
+  }
+  add("biases", {"dense 3 bias", "tanh", "dense 3 bias scale 2", "tanh", "output bias"}, "[4]");
+  add("frozen", {"dense 3", "tanh", "dense 4 frozen", "tanh", "output frozen signs"}, "[4]");
+  add("frozen first with a bias", {"dense 3 frozen bias", "tanh", "output"}, "[4]");
+  add("signs", {"dense 3 signs", "tanh", "output"}, "[4]");
+  add("block", {"dense 3", "residual", "dense 3", "tanh", "end scale 0.4", "output"}, "[4]");
+  add("block of one product", {"dense 3", "residual", "dense 3", "end", "output"}, "[4]");
+  add("block of one activation", {"dense 3", "residual", "tanh", "end", "tanh", "output"}, "[4]");
+  add("block that begins with an activation",
+      {"dense 3", "residual", "relu", "dense 3", "end scale 2", "output"}, "[4]");
+  add("block on a scaled value",
+      {"dense 3", "tanh scale 0.5", "residual", "dense 5", "tanh scale 3", "dense 3", "end",
+       "output"},
+      "[4]");
+  add("block on the input", {"residual", "dense 4", "tanh", "end", "output"}, "[4]");
+  add("block at the output", {"output", "residual", "dense 2", "tanh", "end scale 0.3"}, "[4]");
+  add("nested blocks that begin together",
+      {"dense 3", "residual", "residual", "dense 3", "tanh", "end scale 0.5", "dense 3", "end",
+       "output"},
+      "[4]");
+  add("nested blocks that end together",
+      {"dense 3", "tanh scale 2", "residual", "dense 3", "tanh", "residual", "tanh", "dense 3",
+       "tanh", "end scale 0.5", "end scale 3", "output"},
+      "[4]");
+  add("nested blocks that begin and end together",
+      {"dense 3", "residual", "residual", "dense 3", "tanh", "end", "end scale 0.5", "output"},
+      "[4]");
+  add("signals", {"conv 2 3", "tanh", "conv 3 2 stride 2 padding 1", "tanh", "flatten", "output"},
+      "[7]");
+  add("signals with biases", {"conv 2 3 bias", "tanh", "pool all", "flatten", "output bias"},
+      "[6]");
+  add("images",
+      {"conv 2 3 padding 1", "relu", "pool 2", "conv 3 2x1 stride 1x2", "tanh", "flatten",
+       "output"},
+      "[2, 5, 4]");
+  add("images with biases and strides",
+      {"conv 2 2x3 stride 2x1 padding 1x0 bias", "softplus", "pool 2 stride 1", "flatten",
+       "dense 3 bias", "erf", "output"},
+      "[1, 5, 6]");
+  add("pool of the input", {"pool 2", "flatten", "output"}, "[2, 4, 4]");
+  add("convolutional block",
+      {"conv 3 3 padding 1", "tanh", "residual", "conv 3 3 padding 1", "tanh", "end scale 0.3",
+       "pool all", "flatten", "output"},
+      "[2, 3, 3]");
+  add("flat images", {"flatten", "dense 3", "tanh", "output"}, "[2, 3, 2]");
+  return all;
+}
+
+std::vector<NetworkCase> preset_cases() {
+  std::vector<NetworkCase> all;
+  const auto add = [&](const std::string& name, const std::string& model, const std::string& shape,
+                       const std::string& init) {
+    all.push_back({name, experiment(model, data(shape, 1), init)});
+  };
+  const std::string of_scale = "stddev = 0.8";
+  add("two_layer_relu", "kind = \"two_layer_relu\"\nhidden = 5", "[4]", "");
+  for (const std::string parametrization : {"standard", "ntk", "thesis"}) {
+    const std::string by = "\nparametrization = \"" + parametrization + "\"";
+    for (const std::string activation : {"relu", "softplus", "tanh"}) {
+      const std::string with = by + "\nactivation = \"" + activation + "\"";
+      add("fc " + parametrization, "kind = \"fc\"\nhidden = [5, 3]" + with, "[4]", of_scale);
+      const std::string c_res = parametrization == "thesis" ? "\nc_res = 0.6" : "";
+      add("resnet " + parametrization, "kind = \"resnet\"\nhidden = 3\ndepth = 4" + with + c_res,
+          "[4]", of_scale);
+      add("conv_resnet " + parametrization,
+          "kind = \"conv_resnet\"\nchannels = 2\ndepth = 3" + with + c_res, "[5]", of_scale);
+    }
+  }
+  add("conv_resnet on images", "kind = \"conv_resnet\"\nchannels = 2\ndepth = 3", "[2, 3, 3]",
+      of_scale);
+  add("fc on images", "kind = \"fc\"\nhidden = 3\ndepth = 3\nbias = true", "[2, 2, 2]", of_scale);
+  add("cnn", "kind = \"cnn\"\nchannels = [2, 3]\npool = 2\nhidden = [4]\nbias = true", "[1, 6, 6]",
+      "scaling = \"he\"");
+  add("cnn with strides", "kind = \"cnn\"\nchannels = [2, 3]\nkernel = 2\nstride = 2\npadding = 1",
+      "[2, 5, 4]", "scaling = \"fan_in\"\nstddev = 1.5");
+  add("cnn, ntk", "kind = \"cnn\"\nchannels = [2]\nparametrization = \"ntk\"", "[6]", "");
+  return all;
+}
+
+std::vector<NetworkCase> loss_cases() {
+  std::vector<NetworkCase> all;
+  const std::string model = list({"dense 4", "tanh", "output scale 1.5"});
+  for (const std::string reduction : {"sum", "mean"}) {
+    const std::string with = "reduction = \"" + reduction + "\"\n";
+    all.push_back(
+        {"squared " + reduction, experiment(model, data("[3]", 3) + "[objective]\n" + with)});
+    all.push_back({"cross_entropy " + reduction,
+                   experiment(list({"pool 4", "flatten", "dense 3", "tanh", "output scale 1.5"}),
+                              digits + "[objective]\nloss = \"cross_entropy\"\n" + with)});
+    all.push_back({"logistic " + reduction,
+                   experiment(model, data("[3]", 1, "random_sign") +
+                                         "[objective]\nloss = \"logistic\"\n" + with)});
+  }
+  return all;
+}
+
+using NetworkOnDevice = OnDevice;
+
+void expect_central_differences(Executor& device, const std::vector<NetworkCase>& cases) {
+  for (const NetworkCase& one : cases) {
+    SCOPED_TRACE(one.name);
+    const CentralDifferences found = central_differences(device, one.toml);
+    ASSERT_GT(found.norm2, 0);
+    EXPECT_LT(found.distance, 1e-7);
+    EXPECT_NEAR(found.reported_norm2, found.norm2, 1e-13 * found.norm2);
+  }
+}
+
+TEST_P(NetworkOnDevice, GradientsOfLayersEqualCentralDifferences) {
+  expect_central_differences(*executor(), layer_cases());
+}
+
+TEST_P(NetworkOnDevice, GradientsOfPresetsEqualCentralDifferences) {
+  expect_central_differences(*executor(), preset_cases());
+}
+
+TEST_P(NetworkOnDevice, GradientsOfLossesEqualCentralDifferences) {
+  expect_central_differences(*executor(), loss_cases());
+}
+
+TEST_P(NetworkOnDevice, MinibatchesAreTheMeansOfTheirTerms) {
+  const auto device = executor();
+  for (const bool mean : {false, true}) {
+    const std::string toml =
+        experiment(list({"conv 2 3 bias", "tanh", "flatten", "output"}),
+                   data("[6]", 2) + (mean ? "[objective]\nreduction = \"mean\"\n" : ""),
+                   "stddev = 0.5", "kind = \"sgd_entries\"\nlearning_rate = 0.1\nbatch = 5\n");
+    Bench bench(*device, toml, 3);
+    EXPECT_EQ(bench.terms(0), 5);
+    bench.evaluate();
+    const std::vector<double> full = bench.gradient(0);
+    // Slot 0 draws every example once in some order, slot 1 one of them only, slot 2 another.
+    const std::vector<std::int32_t> drawn{3, 0, 4, 1, 2, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
+    const auto terms = test::to_device(*device, drawn);
+    bench.evaluate_stochastic({.terms = terms.data(), .batch = 5});
+    EXPECT_LT(distance(bench.gradient(0), full), 1e-14 * norm_of(full));
+    std::vector<double> sum(full.size(), 0.0);
+    for (std::int32_t j = 0; j < 5; ++j) {
+      const auto one = test::to_device(*device, std::vector<std::int32_t>(3, j));
+      bench.evaluate_stochastic({.terms = one.data(), .batch = 1});
+      const std::vector<double> gradient = bench.gradient(0);
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += gradient[i] / 5;
+      if (j == 1) {
+        bench.evaluate_stochastic({.terms = terms.data(), .batch = 5});
+        EXPECT_LT(distance(bench.gradient(1), gradient), 1e-14 * norm_of(gradient));
+      }
+    }
+    EXPECT_LT(distance(sum, full), 1e-14 * norm_of(full));
+    // Without noise, all terms are the objective's own gradient.
+    bench.evaluate_stochastic({});
+    EXPECT_LT(distance(bench.gradient(2), full), 1e-14 * norm_of(full));
+  }
+}
+
+TEST_P(NetworkOnDevice, PassesOverSomeRowsAddUp) {
+  const auto device = executor();
+  const auto toml = [](const std::string& rows, const std::string& optimizer) {
+    return experiment(list({"conv 2 2x2 bias", "relu", "pool 2 stride 1", "flatten", "output"}),
+                      data("[2, 4, 4]", 2) + "[objective]\n" + rows, "stddev = 0.5", optimizer);
+  };
+  const std::string gd = "kind = \"gd\"\nlearning_rate = 0.1\n";
+  Bench whole(*device, toml("", gd), 2);
+  whole.evaluate();
+  for (const std::string rows : {"rows = 1\n", "rows = 2\n", "rows = 4\n"}) {
+    Bench parts(*device, toml(rows, gd), 2);
+    parts.evaluate();
+    EXPECT_LT(distance(parts.gradient(0), whole.gradient(0)), 1e-14 * norm_of(whole.gradient(0)));
+    EXPECT_NEAR(parts.loss(1), whole.loss(1), 1e-14 * whole.loss(1));
+    EXPECT_EQ(parts.allocated(),
+              parts.footprint().shared_bytes + 2 * parts.footprint().bytes_per_slot);
+    Bench drawn(*device, toml(rows, "kind = \"sgd_entries\"\nlearning_rate = 0.1\nbatch = 5\n"), 1);
+    const auto terms = test::to_device(*device, std::vector<std::int32_t>{3, 0, 4, 1, 2});
+    drawn.evaluate_stochastic({.terms = terms.data(), .batch = 5});
+    EXPECT_LT(distance(drawn.gradient(0), whole.gradient(0)), 1e-14 * norm_of(whole.gradient(0)));
+  }
+}
+
+TEST_P(NetworkOnDevice, MemoryIsWhatTheFootprintSays) {
+  const auto device = executor();
+  for (const auto& cases : {layer_cases(), preset_cases(), loss_cases()}) {
+    for (const NetworkCase& one : cases) {
+      SCOPED_TRACE(one.name);
+      const Experiment parsed = Experiment::parse(one.toml, "test.toml", {}, experiment_spec());
+      for (const bool shared : {true, false}) {
+        Bench bench(*device, parsed, 3, shared);
+        EXPECT_EQ(bench.allocated(),
+                  bench.footprint().shared_bytes + 3 * bench.footprint().bytes_per_slot);
+      }
+    }
+  }
+}
+
+TEST_P(NetworkOnDevice, ADivergingMemberTouchesNoOther) {
+  const auto device = executor();
+  // A ReLU may die of such a step, and its member with it, quietly.
+  const std::string toml = experiment(
+      list({"conv 3 3", "leaky_relu 0.5", "flatten", "dense 4", "leaky_relu 0.5", "output"}),
+      data("[8]", 2));
+  const auto run_with = [&](const std::string& rates) {
+    return run(toml, *device,
+               {"stop.steps=60", "probes.grad_norm.every=5",
+                "sweep.\"optimizer.learning_rate\"=[1e-3, " + rates + ", 2e-3]"});
+  };
+  const Results calm = run_with("3e-3");
+  const Results wild = run_with("1e6");
+  EXPECT_EQ(wild.ends.at(1).status, MemberStatus::diverged);
+  for (const std::int64_t member : {0, 2}) {
+    EXPECT_TRUE(same_bits(calm.everything(member), wild.everything(member))) << member;
+  }
+  EXPECT_FALSE(same_bits(calm.everything(1), wild.everything(1)));
+}
+
+TEST_P(NetworkOnDevice, EveryOptimizerLowersTheLoss) {
+  const auto device = executor();
+  const std::string model = list({"dense 6", "tanh", "output"});
+  for (const OptimizerKind& kind : optimizer_kinds()) {
+    SCOPED_TRACE(kind.name);
+    std::string optimizer = "kind = \"" + kind.name + "\"\nlearning_rate = 0.01\n";
+    for (const KeySpec& key : kind.keys) {
+      if (key.path == "label_noise") optimizer += "label_noise = 0.01\n";
+      if (key.path == "epsilon" && kind.name == "rms_gd") optimizer += "epsilon = 1e-3\n";
+      if (key.path == "momentum") optimizer += "momentum = 0.5\n";
+      if (key.path == "temperature") optimizer += "temperature = 1e-6\n";
+      if (key.path == "grad_threshold") optimizer += "grad_threshold = 1e-6\n";
+      if (key.path == "radius") optimizer += "radius = 1e-6\n";
+    }
+    const Results results = run(experiment(model, data("[4]", 2), "stddev = 0.5", optimizer),
+                                *device, {"stop.steps=50", "probes.train_loss.every=50"});
+    EXPECT_LT(results.scalar("train_loss", 0, 1), results.scalar("train_loss", 0, 0));
+  }
+}
+
+/// f of one example by plain loops over (channel, y, x), from a member's weights as the program
+/// keeps them.
+TEST_P(NetworkOnDevice, OutputsAreThoseOfPlainLoops) {
+  const auto device = executor();
+  const std::string toml = experiment(list({"conv 3 3x2 stride 2x1 padding 1x0 bias", "relu",
+                                            "pool 1x2", "flatten", "output bias"}),
+                                      data("[2, 5, 4]", 2));
+  const Results results = run(toml, *device, {"probes.outputs={every=1,set=\"test\"}"});
+  const Settings settings = Experiment::parse(toml, "test.toml", {}, experiment_spec()).member(0);
+  const DataSet test = make_data(settings).test;
+  const std::vector<double> p =
+      network::start(settings, network::description_of(settings)).parameters;
+  const std::vector<double> found = results.at("outputs", 0, 0);
+  ASSERT_EQ(p.size(), 36U + 3 + 2 * 9 + 2);
+  ASSERT_EQ(found.size(), 6U);
+  for (int e = 0; e < 3; ++e) {
+    // Places of the convolution: 3 x 3; of the pool: 3 x 1.
+    std::vector<double> pooled;  // (y, channel)
+    for (int y = 0; y < 3; ++y) {
+      for (int c = 0; c < 3; ++c) {
+        double mean = 0;
+        for (int x = 0; x < 2; ++x) {
+          double z = p[static_cast<std::size_t>(36 + c)];
+          for (int dy = 0; dy < 3; ++dy) {
+            for (int dx = 0; dx < 2; ++dx) {
+              for (int in = 0; in < 2; ++in) {
+                const int row = 2 * y - 1 + dy;
+                if (row < 0 || row >= 5) continue;
+                z += p[static_cast<std::size_t>(c * 12 + (dy * 2 + dx) * 2 + in)] *
+                     test.inputs[static_cast<std::size_t>(e * 40 + in * 20 + row * 4 + x + dx)];
+              }
+            }
+          }
+          mean += std::max(z, 0.0) / 2;
+        }
+        pooled.push_back(mean);
+      }
+    }
+    for (int k = 0; k < 2; ++k) {
+      double f = p[static_cast<std::size_t>(36 + 3 + 18 + k)];
+      for (int i = 0; i < 9; ++i) {
+        f += p[static_cast<std::size_t>(39 + k * 9 + i)] * pooled[static_cast<std::size_t>(i)];
+      }
+      EXPECT_NEAR(found[static_cast<std::size_t>(2 * e + k)], f, 1e-13 * (1 + std::abs(f)));
+    }
+  }
+}
+
+MANYFOLD_ON_ALL_DEVICES(NetworkOnDevice);
+
+TEST(Network, DevicesAgree) {
+  const auto devices = test_devices();
+  for (const NetworkCase& one : preset_cases()) {
+    SCOPED_TRACE(one.name);
+    std::vector<std::vector<double>> ends;
+    for (const TestDevice& device : devices) {
+      if (!device.missing.empty()) continue;
+      const auto executor = executor_on(device.name);
+      const Results results =
+          run(one.toml, *executor, {"probes.outputs.every=20", "optimizer.learning_rate=1e-3"});
+      ends.push_back(results.at("outputs", 0, 1));
+      ASSERT_EQ(ends.back().size(), 5U);
+    }
+    for (const auto& end : ends) {
+      // Twenty contracting steps, each of which rounds sums of at most a hundred terms.
+      EXPECT_LE(distance(end, ends.front()), 1e-12 * norm_of(ends.front()));
+    }
+  }
+}
+
+TEST(Network, FloatGradientsAreThoseOfDoubleUpToRounding) {
+  const auto device = executor_on("cpu");
+  for (const NetworkCase& one : preset_cases()) {
+    SCOPED_TRACE(one.name);
+    Bench wide(*device, one.toml, 1);
+    Bench narrow(*device, "precision = \"f32\"\n" + one.toml, 1);
+    wide.evaluate();
+    narrow.evaluate();
+    EXPECT_LT(distance(wide.gradient(0), narrow.gradient(0)), 3e-5 * norm_of(wide.gradient(0)));
+    EXPECT_NEAR(narrow.loss(0), wide.loss(0), 1e-5 * wide.loss(0));
+  }
+}
+
+struct BadCase {
+  std::string model;
+  std::string data;
+  std::vector<std::string> words;
+};
+
+TEST(Network, LayersThatDoNotFitAreNamedWithBothShapes) {
+  const std::string images = data("[2, 5, 4]", 2);
+  const std::vector<BadCase> cases{
+      {list({"dense 3", "output 4"}),
+       data("[4]", 2),
+       {"model.layers", "\"output 4\" as layer 2", "in place of \"4\""}},
+      {list({"dense three"}), data("[4]", 2), {"\"dense three\" as layer 1", "number of outputs"}},
+      {list({"dnse 3"}), data("[4]", 2), {"\"dnse 3\" as layer 1", "did you mean dense?"}},
+      {list({"leaky_relu"}), data("[4]", 2), {"layer 1", "SLOPE"}},
+      {list({"relu 3", "output"}), data("[4]", 2), {"layer 1", "scale"}},
+      {list({"conv 3"}), data("[4]", 2), {"layer 1", "size of the kernel"}},
+      {list({"conv 3 2x2x2"}), images, {"layer 1", "3 or 3x5"}},
+      {list({"dense 3 bias bias"}), data("[4]", 2), {"layer 1", "in place of \"bias\""}},
+      {list({"flatten 3"}), data("[4]", 2), {"layer 1", "nothing after \"flatten\""}},
+      {list({"dense 3", "dense 7"}),
+       data("[4]", 2),
+       {"layer 2, \"dense 7\"", "gives 7", "expected 2, the outputs of the data"}},
+      {list({"output"}), images, {"layer 1, \"output\"", "on 2x5x4", "\"flatten\""}},
+      {list({"conv 3 6x2", "flatten", "output"}),
+       images,
+       {"layer 1, \"conv 3 6x2\"", "on 2x5x4", "no larger than the 5x4"}},
+      {list({"pool 3", "conv 3 2", "flatten", "output"}),
+       images,
+       {"layer 2, \"conv 3 2\"", "on 2x1x1", "no larger than the 1x1"}},
+      {list({"conv 3 2x2", "flatten", "output"}),
+       data("[4]", 2),
+       {"layer 1", "on 4", "one number as its kernel"}},
+      {list({"dense 3", "residual", "dense 4", "end", "output"}),
+       data("[4]", 2),
+       {"layer 4, \"end\"", "began with 3 and gives 4", "equal shapes"}},
+      {list({"residual", "dense 4", "output"}),
+       data("[4]", 2),
+       {"layer 1, \"residual\"", "no \"end\" closes"}},
+      {list({"dense 4", "end", "output"}), data("[4]", 2), {"layer 2, \"end\"", "closes no block"}},
+      {list({"residual", "end", "output"}), data("[4]", 2), {"layer 2, \"end\"", "empty block"}},
+      {list({"conv 1 1", "residual", "flatten", "end", "output"}),
+       data("[4]", 2),
+       {"layer 3, \"flatten\"", "inside a block"}},
+      {list({"output frozen"}), data("[4]", 2), {"model.layers", "no trained weight"}},
+      {"kind = \"fc\"\nhidden = [3, 4]\ndepth = 4",
+       data("[4]", 2),
+       {"model.hidden", "2 widths [3, 4]", "3 for depth 4"}},
+      {"kind = \"fc\"", data("[4]", 2), {"model.hidden", "nothing"}},
+      {"kind = \"two_layer_relu\"\nhidden = [3, 4]", data("[4]", 1), {"model.hidden", "[3, 4]"}},
+      {"kind = \"resnet\"\nhidden = 3\ndepth = 1", data("[4]", 1), {"model.depth", "at least 2"}},
+      {"kind = \"conv_resnet\"\nchannels = 3\ndepth = 2\nkernel = 2",
+       data("[4]", 1),
+       {"model.kernel", "an odd number"}},
+      {"kind = \"cnn\"\nchannels = [2, 2]\npool = 3",
+       data("[1, 4, 4]", 1),
+       {"model.kind", "\"cnn\" with layer 6, \"pool 3\"", "on 2x1x1", "no larger than the 1x1"}},
+      {list({"dense 3", "relu", "output"}),
+       data("[4]", 2) + "[objective]\nloss = \"cross_entropy\"\n",
+       {"objective.loss", "\"cross_entropy\" with data that have no labels"}},
+      {list({"dense 3", "relu", "output"}),
+       data("[4]", 2) + "[objective]\nloss = \"logistic\"\n",
+       {"objective.loss", "\"logistic\" with 2 outputs"}},
+      {list({"dense 3", "relu", "output"}),
+       data("[4]", 1) + "[objective]\nloss = \"logistic\"\n",
+       {"objective.loss", "\"logistic\" with a target of", "targets of 1 and -1"}},
+      {"kind = \"cnn\"\nchannels = [2]\nparametrization = \"thesis\"",
+       data("[4]", 1),
+       {"model.parametrization", "\"thesis\" with model.kind = \"cnn\""}},
+  };
+  for (const BadCase& one : cases) {
+    SCOPED_TRACE(one.model);
+    try {
+      const auto device = executor_on("cpu");
+      (void)run(experiment(one.model, one.data), *device);
+      ADD_FAILURE() << "accepted";
+    } catch (const InputError& error) {
+      const std::string message = error.what();
+      for (const std::string& word : one.words) {
+        EXPECT_NE(message.find(word), std::string::npos) << word << " is not in: " << message;
+      }
+      EXPECT_EQ(message.find("test.toml:"), 0U) << message;
+    }
+  }
+}
+
+TEST(Network, StartsThatDoNotFitAreRejected) {
+  const std::string model = list({"dense 3", "relu", "output signs"});
+  const auto reject = [&](const std::string& init, const std::string& word) {
+    SCOPED_TRACE(init);
+    try {
+      const auto device = executor_on("cpu");
+      (void)run(experiment(model, data("[4]", 2), init), *device);
+      ADD_FAILURE() << "accepted";
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+    }
+  };
+  reject("", "init.stddev: found nothing");
+  reject("stddev = [1.0, 2.0]",
+         "init.stddev: found 2 values, expected one, or one for each of the 1");
+  reject("stddev = 1\nvariance = 1", "init.variance: found a value beside init.stddev");
+}
+
+TEST(Network, WeightsStartAsTheirKeysSay) {
+  const auto start_of = [](const std::string& model, const std::string& init) {
+    const Experiment parsed = Experiment::parse(experiment(model, data("[400]", 1), init),
+                                                "test.toml", {}, experiment_spec());
+    const Settings settings = parsed.member(0);
+    return network::start(settings, network::description_of(settings));
+  };
+  const auto variance = [](const std::vector<double>& x, std::size_t first, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = first; i < first + count; ++i) sum += x[i] * x[i];
+    return sum / static_cast<double>(count);
+  };
+  const std::string two = "kind = \"fc\"\nhidden = 100";
+  // 40,000 entries: the mean of squares has a relative deviation of sqrt(2 / 40,000) = 0.7 %.
+  const auto he = start_of(two, "scaling = \"he\"");
+  EXPECT_NEAR(variance(he.parameters, 0, 40'000), 2.0 / 400, 0.035 * 2.0 / 400);
+  const auto listed = start_of(two, "variance = [4.0, 9.0]");
+  EXPECT_NEAR(variance(listed.parameters, 0, 40'000), 4, 0.14);
+  EXPECT_NEAR(variance(listed.parameters, 40'000, 100), 9, 9 * 0.7);  // five deviations of 0.14
+  // A scale multiplies the same draw.
+  for (std::size_t i = 0; i < 40'100; ++i) {
+    EXPECT_NEAR(he.parameters[i] * (i < 40'000 ? std::sqrt(200.0) : std::sqrt(50.0)),
+                listed.parameters[i] / (i < 40'000 ? 2 : 3), 1e-13);
+  }
+  const auto relu = start_of("kind = \"two_layer_relu\"\nhidden = 100", "");
+  EXPECT_EQ(relu.parameters.size(), 40'000U);
+  EXPECT_NEAR(variance(relu.parameters, 0, 40'000), 1, 0.035);
+  ASSERT_EQ(relu.frozen.size(), 100U);
+  double sum = 0;
+  for (const double a : relu.frozen) {
+    EXPECT_EQ(std::abs(a), 1);
+    sum += a;
+  }
+  EXPECT_LT(std::abs(sum), 50) << "five deviations";
+}
+
+TEST(Network, MeanSquaresOfActivations) {
+  using kernels::Activation;
+  const std::vector<std::pair<Activation, double>> kinds{
+      {Activation::linear, 0},   {Activation::relu, 0}, {Activation::leaky_relu, 0.3},
+      {Activation::softplus, 0}, {Activation::tanh, 0}, {Activation::sigmoid, 0},
+      {Activation::erf, 0}};
+  const auto s = [](Activation kind, double slope, double z) {
+    switch (kind) {
+      case Activation::relu:
+        return std::max(z, 0.0);
+      case Activation::leaky_relu:
+        return z > 0 ? z : slope * z;
+      case Activation::softplus:
+        return std::log1p(std::exp(z));
+      case Activation::tanh:
+        return std::tanh(z);
+      case Activation::sigmoid:
+        return 1 / (1 + std::exp(-z));
+      case Activation::erf:
+        return std::erf(z);
+      case Activation::linear:
+        break;
+    }
+    return z;
+  };
+  for (const auto& [kind, slope] : kinds) {
+    // Simpson's rule on [-12, 12] with 24,000 steps: an error below 1e-12 away from kinks, which
+    // lie on a node.
+    constexpr int steps = 24'000;
+    double sum = 0;
+    for (int i = 0; i <= steps; ++i) {
+      const double z = -12 + 24.0 * i / steps;
+      const double weight = i == 0 || i == steps ? 1 : i % 2 == 1 ? 4 : 2;
+      const double value = s(kind, slope, z);
+      sum += weight * value * value * std::exp(-z * z / 2);
+    }
+    const double expected = sum * 24 / steps / 3 / std::sqrt(2 * std::acos(-1.0));
+    EXPECT_NEAR(network::mean_square(kind, slope), expected, 1e-11) << static_cast<int>(kind);
+  }
+}
+
+}  // namespace
+}  // namespace manyfold::testing

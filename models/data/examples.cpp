@@ -194,7 +194,7 @@ Sizes choose_classes(const Settings& settings, const Examples& train) {
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   if (!settings.has("data.classes")) return all;
-  const Sizes wanted = settings.integers("data.classes");
+  Sizes wanted = settings.integers("data.classes");
   for (const std::int64_t one : wanted) {
     if (std::binary_search(all.begin(), all.end(), one)) continue;
     settings.reject("data.classes", std::to_string(one),

@@ -2,8 +2,13 @@
 // one file many times.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <string>
@@ -12,13 +17,21 @@
 
 namespace manyfold {
 
-/// A file as it is now, in a text that changes when the file does.
+/// A file as it is now, in a text that changes when the file does. File systems tell times apart
+/// only so far, so of one that was written a moment ago the contents count, too.
 inline std::string identity_of(const std::filesystem::path& file) {
   std::error_code missing;
   const auto time = std::filesystem::last_write_time(file, missing);
   const std::uintmax_t bytes = missing ? 0 : std::filesystem::file_size(file, missing);
-  return file.string() + '\n' + std::to_string(time.time_since_epoch().count()) + '\n' +
-         std::to_string(bytes) + '\n';
+  std::string identity = file.string() + '\n' + std::to_string(time.time_since_epoch().count()) +
+                         '\n' + std::to_string(bytes) + '\n';
+  const auto age = std::filesystem::file_time_type::clock::now() - time;
+  if (!missing && std::chrono::abs(age) < std::chrono::seconds(2)) {
+    std::ifstream in(file, std::ios::binary);
+    const std::string contents{std::istreambuf_iterator<char>(in), {}};
+    identity += std::to_string(std::hash<std::string>()(contents)) + '\n';
+  }
+  return identity;
 }
 
 /// The last few values by key. For one thread at a time.

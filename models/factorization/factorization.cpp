@@ -34,13 +34,13 @@ class FactorizationModel final : public Model {
                example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full, work),
         objective_(executor, example, chain_.shape(), slots, shared_problem),
         penalty_(executor, example, chain_.shape(), slots),
-        scene_(executor, chain_, objective_, scene_needs(example), work) {
-    for (const auto& [probe, name] : requested_probes(example)) {
-      const ObserverContext context{
-          executor, {example, chain_.shape(), name, shared_problem}, slots};
-      observers_.push_back({name, make_observer(*probe, context)});
-    }
-  }
+        scene_(executor, chain_, objective_, scene_needs(example), work),
+        observers_(
+            executor, example,
+            [&](const std::string& name) {
+              return ProbeSettings{{example, name}, chain_.shape(), shared_problem};
+            },
+            slots) {}
 
   void load(std::span<const Settings> members) override {
     objective_.load(members);
@@ -52,11 +52,11 @@ class FactorizationModel final : public Model {
       for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<T>(values[i]);
     }
     chain_.values().upload(host);
-    for (const auto& [name, observer] : observers_) observer->load(members);
+    observers_.load(members);
     work_.in_each_window([&] {
       chain_.forward();
       scene_.evaluated();
-      for (const auto& [name, observer] : observers_) observer->remember(scene_);
+      observers_.remember(scene_);
     });
   }
 
@@ -86,45 +86,19 @@ class FactorizationModel final : public Model {
   const std::int64_t* terms() override { return objective_.terms(); }
 
   void observe(const std::string& probe, double* out, std::int64_t stride) override {
-    for (const auto& [name, observer] : observers_) {
-      if (name == probe) return observer->observe(scene_, out, stride);
-    }
-    throw std::logic_error("not a probe of this factorization: " + probe);
+    observers_.observe(scene_, probe, out, stride);
   }
 
-  std::vector<StateArray> state() override {
-    std::vector<StateArray> all;
-    for (const auto& [name, observer] : observers_) {
-      for (StateArray array : observer->state()) {
-        array.name = name + "/" + array.name;
-        all.push_back(std::move(array));
-      }
-    }
-    return all;
-  }
+  std::vector<StateArray> state() override { return observers_.state(); }
 
  private:
-  static std::unique_ptr<Observer<T>> make_observer(const Probe& probe,
-                                                    const ObserverContext& context) {
-    if constexpr (std::is_same_v<T, float>) {
-      return probe.make.f32(context);
-    } else {
-      return probe.make.f64(context);
-    }
-  }
-
-  struct Named {
-    std::string name;
-    std::unique_ptr<Observer<T>> observer;
-  };
-
   Executor& executor_;
   kernels::WorkSlots& work_;
   Chain<T> chain_;
   Objective<T> objective_;
   Penalty<T> penalty_;
   Scene<T> scene_;
-  std::vector<Named> observers_;
+  ObserversOf<Observed, T> observers_;
 };
 
 void add_keys(Spec& spec) {
@@ -147,8 +121,8 @@ void validate(const Settings& settings) {
   validate_objective(settings, shape);
   validate_penalty(settings, shape);
   validate_start(settings, shape);
-  for (const auto& [probe, name] : requested_probes(settings)) {
-    const ProbeSettings asked{settings, shape, name};
+  for (const auto& [probe, name] : Probes::requested(settings)) {
+    const ProbeSettings asked{{settings, name}, shape};
     const bool of_end = probe->needs.singular_values || probe->needs.top_left_vector;
     if (of_end) validate_rotations(asked, shape.rows(), shape.cols());
     for (std::int64_t h = 1; probe->needs.layer_singular_values && h <= shape.layers(); ++h) {
@@ -172,13 +146,12 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   footprint.work_bytes = Chain<T>::work_bytes(shape) + scene;
   footprint.bytes_per_slot +=
       Chain<T>::bytes_per_slot(shape) + Penalty<T>::bytes_per_slot(settings, shape) + scene;
-  for (const auto& [probe, name] : requested_probes(settings)) {
-    if (probe->bytes == nullptr) continue;
-    const ObserverBytes bytes = probe->bytes({settings, shape, name, shared_problem});
-    footprint.bytes_per_slot += bytes.per_slot;
-    footprint.shared_bytes += bytes.shared;
-    footprint.remembered_bytes += bytes.remembered;
-  }
+  Probes::add_bytes(
+      settings,
+      [&](const std::string& name) {
+        return ProbeSettings{{settings, name}, shape, shared_problem};
+      },
+      footprint);
   footprint.flops_per_step += shape.flops_per_gradient() + penalty_flops(settings, shape);
   footprint.parameters = shape.parameters();
   return footprint;
@@ -190,12 +163,10 @@ Footprint footprint(const Settings& settings, bool shared_problem) {
 }
 
 std::vector<std::int64_t> extents(const Settings& settings, const ProbeKind& kind) {
-  for (const auto& [probe, name] : requested_probes(settings)) {
-    if (name != kind.name || probe->extents == nullptr) continue;
-    const Shape shape = shape_of(settings);
-    return probe->extents({settings, shape, name});
-  }
-  return {};
+  const Shape shape = shape_of(settings);
+  return Probes::extents(settings, kind, [&](const std::string& name) {
+    return ProbeSettings{{settings, name}, shape};
+  });
 }
 
 std::vector<ParameterArray> arrays(const Settings& settings) {
@@ -208,22 +179,13 @@ std::vector<ParameterArray> arrays(const Settings& settings) {
 }
 
 std::span<const ProbeKind> probe_kinds() {
-  static const std::vector<ProbeKind> kinds = [] {
-    std::vector<ProbeKind> all;
-    for (const Probe& probe : probes()) all.push_back(probe.kind);
-    return all;
-  }();
+  static const std::vector<ProbeKind> kinds = Probes::kinds();
   return kinds;
 }
 
 std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::int64_t slots,
                             bool shared_problem, kernels::WorkSlots& work) {
-  if (example.text("precision") == "f64") {
-    return std::make_unique<FactorizationModel<double>>(executor, example, slots, shared_problem,
-                                                        work);
-  }
-  return std::make_unique<FactorizationModel<float>>(executor, example, slots, shared_problem,
-                                                     work);
+  return make_model<FactorizationModel>(executor, example, slots, shared_problem, work);
 }
 
 }  // namespace

@@ -12,11 +12,6 @@
 namespace manyfold::factorization {
 namespace {
 
-std::vector<Probe>& registered() {
-  static std::vector<Probe> probes;
-  return probes;
-}
-
 std::int64_t smaller_side(std::int64_t rows, std::int64_t cols) { return std::min(rows, cols); }
 
 /// Doubles that the Jacobi rotations of W or of any layer need.
@@ -38,48 +33,14 @@ std::int64_t layer_spectra_elements(const Shape& shape) {
 
 }  // namespace
 
-RegisterProbe::RegisterProbe(Probe probe) {
-  auto& all = registered();
-  const auto place =
-      std::lower_bound(all.begin(), all.end(), probe,
-                       [](const Probe& a, const Probe& b) { return a.kind.name < b.kind.name; });
-  all.insert(place, std::move(probe));
-}
-
-std::span<const Probe> probes() { return registered(); }
-
-std::vector<RequestedProbe> requested_probes(const Settings& settings) {
-  std::vector<RequestedProbe> requested;
-  for (const std::string& name : settings.children("probes")) {
-    const std::string kind = probe_kind_name(settings, name);
-    for (const Probe& probe : probes()) {
-      if (probe.kind.name == kind) requested.push_back({&probe, name});
-    }
-  }
-  return requested;
-}
-
 SceneNeeds scene_needs(const Settings& settings) {
   SceneNeeds needs;
-  for (const auto& [probe, name] : requested_probes(settings)) {
+  for (const auto& [probe, name] : Probes::requested(settings)) {
     needs.singular_values |= probe->needs.singular_values || probe->needs.top_left_vector;
     needs.top_left_vector |= probe->needs.top_left_vector;
     needs.layer_singular_values |= probe->needs.layer_singular_values;
   }
   return needs;
-}
-
-std::string ProbeSettings::key(std::string_view word) const {
-  return "probes." + name + "." + std::string(word);
-}
-
-void ProbeSettings::reject(std::string_view word, const std::string& found,
-                           const std::string& expected) const {
-  settings.reject(key(word), found, expected);
-}
-
-void ProbeSettings::reject(const std::string& found, const std::string& expected) const {
-  reject_probe(settings, name, found, expected);
 }
 
 std::int64_t rank_limit(const Shape& shape) { return smaller_side(shape.rows(), shape.cols()); }
@@ -92,11 +53,6 @@ std::int64_t layer_rank_limit(const Shape& shape) {
   return largest;
 }
 
-std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements) {
-  const bool wide = probe.settings.text("precision") == "f64";
-  return static_cast<std::size_t>(elements) * (wide ? sizeof(double) : sizeof(float));
-}
-
 std::vector<std::int64_t> each_layer(const ProbeSettings& probe) { return {probe.shape.layers()}; }
 std::vector<std::int64_t> each_pair(const ProbeSettings& probe) {
   return {probe.shape.layers() - 1};
@@ -106,6 +62,12 @@ void validate_pairs(const ProbeSettings& probe) {
   if (probe.shape.layers() >= 2) return;
   probe.reject("a probe of neighbouring layers of " + probe.shape.text(),
                "a model with at least two layers");
+}
+
+std::int64_t hidden_neurons(const ProbeSettings& probe) {
+  std::int64_t count = 0;
+  for (std::int64_t h = 1; h < probe.shape.layers(); ++h) count += probe.shape.layer_rows(h);
+  return count;
 }
 
 template <class T>
@@ -128,6 +90,22 @@ Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& o
   if (needs.singular_values || needs.layer_singular_values) {
     sweeps_ = work.buffer<std::int32_t>(1);
   }
+}
+
+template <class T>
+std::vector<MatrixBatch<const T>> Scene<T>::weights() const {
+  std::vector<MatrixBatch<const T>> all;
+  for (std::int64_t h = 1; h <= shape().layers(); ++h) all.push_back(chain_.weight(h));
+  return all;
+}
+
+template <class T>
+std::vector<Neighbours<T>> Scene<T>::neighbours() const {
+  std::vector<Neighbours<T>> all;
+  for (std::int64_t h = 1; h < shape().layers(); ++h) {
+    all.push_back({chain_.weight(h), chain_.weight(h + 1)});
+  }
+  return all;
 }
 
 template <class T>
@@ -221,3 +199,5 @@ template class Scene<float>;
 template class Scene<double>;
 
 }  // namespace manyfold::factorization
+
+template class manyfold::ProbeRegistry<manyfold::factorization::Observed>;

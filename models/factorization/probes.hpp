@@ -15,27 +15,16 @@
 #include "models/factorization/chain.hpp"
 #include "models/factorization/objective.hpp"
 #include "models/factorization/shape.hpp"
+#include "models/training/layer_observers.hpp"
 #include "models/training/model.hpp"
+#include "models/training/observers.hpp"
 
 namespace manyfold::factorization {
 
 /// A probe as an experiment asks for it, before anything is allocated.
-struct ProbeSettings {
-  const Settings& settings;
+struct ProbeSettings : AskedProbe {
   const Shape& shape;
-  std::string name;            ///< the table under [probes]
   bool shared_problem = true;  ///< one target and mask for all members of the family
-
-  std::string key(std::string_view word) const;  ///< "probes.NAME.word"
-  bool has(std::string_view word) const { return settings.has(key(word)); }
-  std::int64_t integer(std::string_view word) const { return settings.integer(key(word)); }
-  double number(std::string_view word) const { return settings.number(key(word)); }
-  const std::string& text(std::string_view word) const { return settings.text(key(word)); }
-  /// Rejects the value of one of its keys.
-  [[noreturn]] void reject(std::string_view word, const std::string& found,
-                           const std::string& expected) const;
-  /// Rejects the probe itself: the message names the key that asks for it.
-  [[noreturn]] void reject(const std::string& found, const std::string& expected) const;
 };
 
 /// min(rows, cols) of W: how many singular values it has.
@@ -63,6 +52,11 @@ class Scene {
   const Objective<T>& objective() const { return objective_; }
   const Shape& shape() const { return chain_.shape(); }
   std::int64_t slots() const { return chain_.slots(); }
+
+  // What layer_observers.hpp looks at.
+  std::vector<MatrixBatch<const T>> weights() const;
+  std::vector<Neighbours<T>> neighbours() const;
+  VectorBatch<const T> all_parameters() const { return chain_.parameters().values; }
 
   /// All singular values of W, (slot, rank_limit()), decreasing. Computed by the first probe that
   /// asks after an evaluation, and so is what follows.
@@ -98,81 +92,24 @@ class Scene {
   Buffer<std::int32_t> sweeps_;
 };
 
+/// What probes of factorizations know and see (models/training/observers.hpp).
+struct Observed {
+  using Settings = ProbeSettings;
+  template <class T>
+  using Scene = factorization::Scene<T>;
+  using Needs = SceneNeeds;
+};
 template <class T>
-class Observer {
- public:
-  virtual ~Observer() = default;
-  /// Host side, when members enter slots 0, 1, ...: for what differs between members.
-  virtual void load(std::span<const Settings> members) { (void)members; }
-  /// What is to be remembered of the members' starts, which have been evaluated. Kernels only.
-  virtual void remember(Scene<T>& scene) { (void)scene; }
-  /// The product of its extents doubles per slot, slots `stride` apart. Kernels only.
-  virtual void observe(Scene<T>& scene, double* out, std::int64_t stride) = 0;
-  /// What `remember` keeps.
-  virtual std::vector<StateArray> state() { return {}; }
-};
-
-/// What an observer is made for.
-struct ObserverContext {
-  Executor& executor;
-  ProbeSettings probe;
-  std::int64_t slots = 0;
-
-  const Shape& shape() const { return probe.shape; }
-};
-
-struct ObserverMaker {
-  std::unique_ptr<Observer<float>> (*f32)(const ObserverContext&) = nullptr;
-  std::unique_ptr<Observer<double>> (*f64)(const ObserverContext&) = nullptr;
-};
-/// Of an observer that is a class template over the element type.
+using Observer = ObserverOf<Scene<T>>;
+using ObserverContext = ObserverContextOf<Observed>;
+using Probe = ProbeOf<Observed>;
+using Probes = ProbeRegistry<Observed>;
+using RegisterProbe = RegisterProbeOf<Observed>;
 template <template <class> class Kind>
-constexpr ObserverMaker observer_maker() {
-  return {[](const ObserverContext& context) -> std::unique_ptr<Observer<float>> {
-            return std::make_unique<Kind<float>>(context);
-          },
-          [](const ObserverContext& context) -> std::unique_ptr<Observer<double>> {
-            return std::make_unique<Kind<double>>(context);
-          }};
+constexpr ObserverMakerOf<Observed> observer_maker() {
+  return observer_maker_of<Observed, Kind>();
 }
 
-/// What an observer allocates.
-struct ObserverBytes {
-  std::size_t per_slot = 0;
-  std::size_t shared = 0;      ///< once per family
-  std::size_t remembered = 0;  ///< of per_slot, what `state` shows
-};
-/// Of `elements` parameters, or of another number of doubles, per slot.
-std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements);
-constexpr std::size_t double_bytes(std::int64_t doubles) {
-  return static_cast<std::size_t>(doubles) * sizeof(double);
-}
-
-struct Probe {
-  ProbeKind kind;
-  /// Lengths of the extents; null where there are none.
-  std::vector<std::int64_t> (*extents)(const ProbeSettings&) = nullptr;
-  /// Rejects settings under which there is nothing to look at; may be null. Throws InputError.
-  void (*validate)(const ProbeSettings&) = nullptr;
-  SceneNeeds needs{};
-  /// Null: nothing.
-  ObserverBytes (*bytes)(const ProbeSettings&) = nullptr;
-  ObserverMaker make;
-};
-
-class RegisterProbe {
- public:
-  explicit RegisterProbe(Probe probe);
-};
-
-/// Every registered probe, by name.
-std::span<const Probe> probes();
-/// Those that the experiment asks for, with the names that it gives them.
-struct RequestedProbe {
-  const Probe* probe = nullptr;
-  std::string name;
-};
-std::vector<RequestedProbe> requested_probes(const Settings& settings);
 /// What they want of the scene together.
 SceneNeeds scene_needs(const Settings& settings);
 
@@ -181,5 +118,10 @@ std::vector<std::int64_t> each_layer(const ProbeSettings& probe);
 std::vector<std::int64_t> each_pair(const ProbeSettings& probe);
 /// Rejects a probe of neighbouring layers of a model that has only one.
 void validate_pairs(const ProbeSettings& probe);
+/// Hidden units of all pairs.
+std::int64_t hidden_neurons(const ProbeSettings& probe);
 
 }  // namespace manyfold::factorization
+
+// One registry, in probes.cpp.
+extern template class manyfold::ProbeRegistry<manyfold::factorization::Observed>;

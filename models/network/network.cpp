@@ -42,8 +42,9 @@ class NetworkModel final : public Model {
     }
     net_.values().upload(values);
     if (!frozen.empty()) net_.frozen().upload(frozen);
+    observers_.load(members);
     Scene<T> scene{net_, objective_};
-    for (const auto& [name, observer] : observers_) observer->load(members, scene);
+    observers_.remember(scene);
   }
 
   AnyParameters parameters() override { return net_.parameters(); }
@@ -64,22 +65,10 @@ class NetworkModel final : public Model {
 
   void observe(const std::string& probe, double* out, std::int64_t stride) override {
     Scene<T> scene{net_, objective_};
-    for (const auto& [name, observer] : observers_) {
-      if (name == probe) return observer->observe(scene, out, stride);
-    }
-    throw std::logic_error("not a probe of this network: " + probe);
+    observers_.observe(scene, probe, out, stride);
   }
 
-  std::vector<StateArray> state() override {
-    std::vector<StateArray> all;
-    for (const auto& [name, observer] : observers_) {
-      for (StateArray array : observer->state()) {
-        array.name = name + "/" + array.name;
-        all.push_back(std::move(array));
-      }
-    }
-    return all;
-  }
+  std::vector<StateArray> state() override { return observers_.state(); }
 
  private:
   NetworkModel(Executor& executor, const Settings& example, const Description& description,
@@ -87,35 +76,22 @@ class NetworkModel final : public Model {
       : executor_(executor),
         net_(executor, description, slots, Objective<T>::rows(example, description),
              example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
-        objective_(executor, example, net_, slots, shared_problem) {
-    for (const auto& [probe, name] : requested_probes(example)) {
-      const ObserverContext context{
-          executor, {example, net_.description(), data_size(example), name}, slots};
-      observers_.push_back({name, make_observer(*probe, context)});
-    }
-  }
+        objective_(executor, example, net_, slots, shared_problem),
+        observers_(
+            executor, example,
+            [&, data = data_size(example)](const std::string& name) {
+              return ProbeSettings{{example, name}, net_.description(), data};
+            },
+            slots) {}
 
   static void put(const std::vector<double>& from, std::vector<T>& to, std::size_t first) {
     for (std::size_t i = 0; i < from.size(); ++i) to[first + i] = static_cast<T>(from[i]);
   }
-  static std::unique_ptr<Observer<T>> make_observer(const Probe& probe,
-                                                    const ObserverContext& context) {
-    if constexpr (std::is_same_v<T, float>) {
-      return probe.make.f32(context);
-    } else {
-      return probe.make.f64(context);
-    }
-  }
-
-  struct Named {
-    std::string name;
-    std::unique_ptr<Observer<T>> observer;
-  };
 
   Executor& executor_;
   Net<T> net_;
   Objective<T> objective_;
-  std::vector<Named> observers_;
+  ObserversOf<Observed, T> observers_;
 };
 
 void add_keys(Spec& spec) {
@@ -137,9 +113,9 @@ void validate(const Settings& settings) {
         noise, fmt::format("a value with objective.loss = \"{}\"", settings.text("objective.loss")),
         "no value: noise is added to the targets of the squared loss");
   }
-  for (const auto& [probe, name] : requested_probes(settings)) {
+  for (const auto& [probe, name] : Probes::requested(settings)) {
     if (probe->validate == nullptr) continue;
-    probe->validate({settings, description, data_size(settings), name});
+    probe->validate({{settings, name}, description, data_size(settings)});
   }
 }
 
@@ -158,12 +134,12 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   Footprint footprint = Objective<T>::footprint(settings, description, shared_problem);
   footprint.bytes_per_slot += Net<T>::bytes_per_slot(description, rows);
   footprint.shared_bytes += Net<T>::shared_bytes(description, rows);
-  for (const auto& [probe, name] : requested_probes(settings)) {
-    if (probe->bytes == nullptr) continue;
-    const ObserverBytes bytes = probe->bytes({settings, description, data_size(settings), name});
-    footprint.bytes_per_slot += bytes.per_slot;
-    footprint.remembered_bytes += bytes.remembered;
-  }
+  Probes::add_bytes(
+      settings,
+      [&](const std::string& name) {
+        return ProbeSettings{{settings, name}, description, data_size(settings)};
+      },
+      footprint);
   footprint.parameters = description.parameters;
   return footprint;
 }
@@ -174,12 +150,10 @@ Footprint footprint(const Settings& settings, bool shared_problem) {
 }
 
 std::vector<std::int64_t> extents(const Settings& settings, const ProbeKind& kind) {
-  for (const auto& [probe, name] : requested_probes(settings)) {
-    if (name != kind.name || probe->extents == nullptr) continue;
-    const Description description = description_of(settings);
-    return probe->extents({settings, description, data_size(settings), name});
-  }
-  return {};
+  const Description description = description_of(settings);
+  return Probes::extents(settings, kind, [&](const std::string& name) {
+    return ProbeSettings{{settings, name}, description, data_size(settings)};
+  });
 }
 
 std::vector<ParameterArray> arrays(const Settings& settings) {
@@ -195,11 +169,7 @@ std::vector<ParameterArray> arrays(const Settings& settings) {
 }
 
 std::span<const ProbeKind> probe_kinds() {
-  static const std::vector<ProbeKind> kinds = [] {
-    std::vector<ProbeKind> all;
-    for (const Probe& probe : probes()) all.push_back(probe.kind);
-    return all;
-  }();
+  static const std::vector<ProbeKind> kinds = Probes::kinds();
   return kinds;
 }
 
@@ -223,10 +193,7 @@ std::vector<DrawnArray> drawn(const Settings& settings) {
 
 std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::int64_t slots,
                             bool shared_problem, kernels::WorkSlots&) {
-  if (example.text("precision") == "f64") {
-    return std::make_unique<NetworkModel<double>>(executor, example, slots, shared_problem);
-  }
-  return std::make_unique<NetworkModel<float>>(executor, example, slots, shared_problem);
+  return make_model<NetworkModel>(executor, example, slots, shared_problem);
 }
 
 }  // namespace

@@ -19,10 +19,6 @@ std::int64_t batch_of(const Settings& settings) {
   return settings.has("optimizer.batch") ? settings.integer("optimizer.batch") : 0;
 }
 
-std::int64_t element_bytes(const Settings& settings) {
-  return settings.text("precision") == "f64" ? sizeof(double) : sizeof(float);
-}
-
 /// Rows of a pass over `count` examples: as few passes as fit, of like length.
 std::int64_t rows_of_pass(std::int64_t count, std::int64_t most) {
   const std::int64_t passes = (count + most - 1) / most;
@@ -37,7 +33,8 @@ std::int64_t stride_of_terms(const DataSize& size) {
 
 template <class T>
 std::int64_t Objective<T>::rows(const Settings& example, const Description& description) {
-  const std::int64_t per_example = make_tape(description).elements() * element_bytes(example);
+  const std::int64_t per_example =
+      make_tape(description).elements() * static_cast<std::int64_t>(element_bytes(example));
   const std::int64_t most = example.has("objective.rows")
                                 ? example.integer("objective.rows")
                                 : std::max<std::int64_t>(1, most_bytes / per_example);
@@ -142,7 +139,7 @@ void Objective<T>::slopes(const Rows& rows) {
 template <class T>
 void Objective<T>::gradient(double* loss) {
   double* losses = loss == nullptr ? nullptr : per_example_.data();
-  const double weight = mean_ ? 1 / static_cast<double>(size_.train) : 1.0;
+  const double weight = weight_of(size_.train);
   shown_.reset();  // the weights are others now
   each_pass(Set::train, [&](std::int64_t first, std::int64_t count) {
     slopes({first, count, losses == nullptr ? nullptr : losses + first, weight, nullptr, nullptr});
@@ -155,7 +152,7 @@ template <class T>
 void Objective<T>::stochastic_gradient(const kernels::StepControl& control,
                                        const StochasticGradient& what) {
   shown_.reset();
-  double weight = mean_ ? 1 / static_cast<double>(size_.train) : 1.0;
+  double weight = weight_of(size_.train);
   if (what.terms == nullptr) {
     each_pass(Set::train, [&](std::int64_t first, std::int64_t count) {
       slopes({first, count, nullptr, weight, &what, &control});
@@ -194,7 +191,7 @@ void Objective<T>::each_pass(Set set, const std::function<void(std::int64_t, std
 template <class T>
 const double* Objective<T>::example_terms(Set set, kernels::ExampleTerm term) {
   const Examples<T>& examples = this->examples(set);
-  const double weight = mean_ ? 1 / static_cast<double>(examples.count()) : 1.0;
+  const double weight = weight_of(examples.count());
   each_pass(set, [&](std::int64_t first, std::int64_t) {
     kernels::example_terms<T>(executor_, {.f = net_.output(),
                                           .scale = net_.output_scale(),

@@ -57,6 +57,10 @@ class Objective {
            std::int64_t out_stride = 1) const;
 
  private:
+  /// What the loss of one of so many examples counts.
+  double weight_of(std::int64_t examples) const {
+    return mean_ ? 1 / static_cast<double>(examples) : 1.0;
+  }
   const Examples<T>& examples(Set set) const { return set == Set::train ? train_ : test_; }
   /// Loss and slope of the `count` rows that the network shows, which are examples first, ... of
   /// `set`, or those that `what` drew.

@@ -1,52 +1,11 @@
 // The registry of probes of networks.
 #include "models/network/probes.hpp"
 
-#include <algorithm>
-#include <utility>
-
 #include "kernels/add_scaled.hpp"
 #include "models/training/optimizer.hpp"
 #include "models/training/probes.hpp"
 
 namespace manyfold::network {
-namespace {
-
-std::vector<Probe>& registered() {
-  static std::vector<Probe> probes;
-  return probes;
-}
-
-}  // namespace
-
-RegisterProbe::RegisterProbe(Probe probe) {
-  auto& all = registered();
-  const auto place =
-      std::lower_bound(all.begin(), all.end(), probe,
-                       [](const Probe& a, const Probe& b) { return a.kind.name < b.kind.name; });
-  all.insert(place, std::move(probe));
-}
-
-std::span<const Probe> probes() { return registered(); }
-
-std::vector<RequestedProbe> requested_probes(const Settings& settings) {
-  std::vector<RequestedProbe> requested;
-  for (const std::string& name : settings.children("probes")) {
-    const std::string kind = probe_kind_name(settings, name);
-    for (const Probe& probe : probes()) {
-      if (probe.kind.name == kind) requested.push_back({&probe, name});
-    }
-  }
-  return requested;
-}
-
-std::string ProbeSettings::key(std::string_view word) const {
-  return "probes." + name + "." + std::string(word);
-}
-
-void ProbeSettings::reject(const std::string& found, const std::string& expected) const {
-  reject_probe(settings, name, found, expected);
-}
-
 Set ProbeSettings::set() const {
   return has("set") && settings.text(key("set")) == "test" ? Set::test : Set::train;
 }
@@ -80,6 +39,36 @@ void validate_test(const ProbeSettings& probe) {
   probe.reject("a probe of the test examples", "data that have some");
 }
 
+std::int64_t hidden_neurons(const ProbeSettings& probe) {
+  const std::vector<Weight>& weights = probe.description.weights;
+  std::int64_t count = 0;
+  for (std::size_t h = 0; h + 1 < weights.size(); ++h) count += weights[h].rows;
+  return count;
+}
+
+template <class T>
+std::vector<MatrixBatch<const T>> Scene<T>::weights() const {
+  std::vector<MatrixBatch<const T>> all;
+  for (const std::int64_t h : trained_weights(description())) all.push_back(net.weight(h));
+  return all;
+}
+
+/// The columns of the layer above that read a channel stand side by side in rows of as many
+/// channels, one for each output and each tap or place: channels are last wherever they are.
+template <class T>
+std::vector<Neighbours<T>> Scene<T>::neighbours() const {
+  std::vector<Neighbours<T>> all;
+  for (std::size_t h = 1; h < description().weights.size(); ++h) {
+    const MatrixBatch<const T> below = net.weight(static_cast<std::int64_t>(h));
+    const MatrixBatch<const T> above = net.weight(static_cast<std::int64_t>(h) + 1);
+    const std::int64_t channels = below.rows;
+    all.push_back({below,
+                   {above.data, above.slots, above.size() / channels, channels, above.slot_stride,
+                    channels}});
+  }
+  return all;
+}
+
 template <class T>
 StartWeights<T>::StartWeights(Executor& executor, const Description& description,
                               std::int64_t slots)
@@ -105,17 +94,14 @@ MatrixBatch<const T> StartWeights<T>::weight(const Net<T>& net, std::int64_t h) 
 
 ObserverBytes start_bytes(const ProbeSettings& probe) {
   const std::int64_t count = probe.description.parameters;
-  const bool wide = probe.settings.text("precision") == "f64";
-  return {.per_slot = element_bytes(probe, wide ? padded<double>(count) : padded<float>(count)),
-          .remembered = element_bytes(probe, count)};
+  return {.per_slot = padded_bytes(probe, count), .remembered = element_bytes(probe, count)};
 }
 
+template struct Scene<float>;
+template struct Scene<double>;
 template class StartWeights<float>;
 template class StartWeights<double>;
 
-std::size_t element_bytes(const ProbeSettings& probe, std::int64_t elements) {
-  const bool wide = probe.settings.text("precision") == "f64";
-  return static_cast<std::size_t>(elements) * (wide ? sizeof(double) : sizeof(float));
-}
-
 }  // namespace manyfold::network
+
+template class manyfold::ProbeRegistry<manyfold::network::Observed>;

@@ -336,10 +336,7 @@ std::vector<DrawnArray> drawn(const Settings& settings) {
 
 std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::int64_t slots,
                             bool shared_problem, kernels::WorkSlots&) {
-  if (example.text("precision") == "f64") {
-    return std::make_unique<StudentModel<double>>(executor, example, slots, shared_problem);
-  }
-  return std::make_unique<StudentModel<float>>(executor, example, slots, shared_problem);
+  return make_model<StudentModel>(executor, example, slots, shared_problem);
 }
 
 }  // namespace

@@ -23,10 +23,6 @@ namespace {
 /// Blocks of more steps than this are replayed in pieces: a program's size must stay bounded.
 constexpr std::int64_t longest_block = 200;
 
-std::size_t element_bytes(const Settings& settings) {
-  return settings.text("precision") == "f64" ? sizeof(double) : sizeof(float);
-}
-
 std::vector<std::int64_t> extents_of(const Settings& example, const ProbeKind& kind) {
   if (kind.extents.empty()) return {};
   return model_kind(example).extents(example, kind);
@@ -112,7 +108,7 @@ Ensemble::Ensemble(Executor& executor, const Settings& example, const FamilyPlan
   watch_scratch_ = Buffer<double>(executor, slots_ * scratch_width_);
   record_looks();
   if (family.path == Path::resident) compile_resident();
-  if (resident_ == nullptr && work_.windows() <= 1) record_steps();
+  if (resident_ == nullptr) record_steps();
 }
 
 void Ensemble::evaluate(bool checked) {

@@ -138,6 +138,10 @@ const Spec& experiment_spec() {
   return spec;
 }
 
+std::size_t element_bytes(const Settings& settings) {
+  return settings.text("precision") == "f64" ? sizeof(double) : sizeof(float);
+}
+
 std::int64_t width_of(const ModelKind& kind, const Settings& settings, const ProbeKind& probe) {
   std::int64_t width = 1;
   for (const std::int64_t extent : kind.extents(settings, probe)) width *= extent;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -160,6 +161,18 @@ struct ModelKind {
   /// `make`'s model loads them (in f32 it rounds them).
   std::vector<DrawnArray> (*drawn)(const Settings&);
 };
+
+/// Bytes of one of a member's parameters.
+std::size_t element_bytes(const Settings& settings);
+
+/// A model that is a class template over the element type, in the precision of `example`.
+template <template <class> class Kind, class... Args>
+std::unique_ptr<Model> make_model(Executor& executor, const Settings& example, Args&&... args) {
+  if (example.text("precision") == "f64") {
+    return std::make_unique<Kind<double>>(executor, example, std::forward<Args>(args)...);
+  }
+  return std::make_unique<Kind<float>>(executor, example, std::forward<Args>(args)...);
+}
 
 /// Product of the extents.
 std::int64_t width_of(const ModelKind& kind, const Settings& settings, const ProbeKind& probe);

@@ -763,12 +763,12 @@ TEST(Probes, AreAllTested) {
     const Files files(one);
     const Experiment experiment =
         Experiment::parse(experiment_text(one, files, "f64"), "test.toml", {}, experiment_spec());
-    for (const auto& [probe, name] : factorization::requested_probes(experiment.member(0))) {
+    for (const auto& [probe, name] : factorization::Probes::requested(experiment.member(0))) {
       asked.insert(probe->kind.name);
     }
   }
   asked.insert("gram_norm");  // of models/README.md, which documented_examples_test.cpp runs
-  for (const factorization::Probe& probe : factorization::probes()) {
+  for (const factorization::Probe& probe : factorization::Probes::all()) {
     EXPECT_TRUE(asked.contains(probe.kind.name)) << probe.kind.name;
     EXPECT_FALSE(probe.kind.comment.empty()) << probe.kind.name;
   }

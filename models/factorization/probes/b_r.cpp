@@ -25,7 +25,7 @@ template <class T>
 class InBr final : public Observer<T> {
  public:
   explicit InBr(const ObserverContext& context)
-      : layers_(context.shape().layers()),
+      : layers_(context.probe.shape.layers()),
         values_(context.executor, context.slots * layers_),
         parts_(context.executor, context.slots * 3) {
     const ProbeSettings& probe = context.probe;

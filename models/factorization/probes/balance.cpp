@@ -5,9 +5,7 @@
 
 #include "core/executor/memory.hpp"
 #include "kernels/combine.hpp"
-#include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
-#include "kernels/reduce.hpp"
 #include "kernels/residual.hpp"
 #include "models/factorization/probes.hpp"
 #include "models/factorization/probes/pair_difference.hpp"
@@ -45,7 +43,7 @@ class BalanceDrift final : public Observer<T> {
  public:
   explicit BalanceDrift(const ObserverContext& context)
       : slots_(context.slots),
-        count_(elements_below(context.shape(), context.shape().layers())),
+        count_(elements_below(context.probe.shape, context.probe.shape.layers())),
         stride_(padded<T>(count_)),
         difference_(context),
         start_(context.executor, context.slots * stride_),
@@ -100,77 +98,6 @@ ObserverBytes balance_drift_bytes(const ProbeSettings& probe) {
           .remembered = element_bytes(probe, start)};
 }
 
-/// Hidden units of all pairs.
-std::int64_t neurons(const Shape& shape) {
-  std::int64_t count = 0;
-  for (std::int64_t h = 1; h < shape.layers(); ++h) count += shape.layer_rows(h);
-  return count;
-}
-
-/// The gap of neuron i between layers h and h+1 is ||W_h[i,:]||^2 - ||W_{h+1}[:,i]||^2.
-template <class T>
-class NeuronBalance : public Observer<T> {
- public:
-  NeuronBalance(const ObserverContext& context, bool drift)
-      : count_(neurons(context.shape())),
-        gaps_(context.executor, context.slots * count_),
-        start_(context.executor, drift ? context.slots * count_ : 0) {}
-
-  void remember(Scene<T>& scene) override {
-    if (start_.size() > 0) measure(scene, start_.data());
-  }
-
-  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
-    measure(scene, gaps_.data());
-    std::int64_t first = 0;
-    for (std::int64_t h = 1; h < scene.shape().layers(); ++h) {
-      kernels::reduce(scene.executor(), {.slots = scene.slots(),
-                                         .count = scene.shape().layer_rows(h),
-                                         .reduction = kernels::Reduction::largest_difference,
-                                         .x = gaps_.data() + first,
-                                         .x_stride = count_,
-                                         .y = start_.size() > 0 ? start_.data() + first : nullptr,
-                                         .y_stride = count_,
-                                         .out = out + (h - 1),
-                                         .out_stride = stride});
-      first += scene.shape().layer_rows(h);
-    }
-  }
-
-  std::vector<StateArray> state() override {
-    if (start_.size() == 0) return {};
-    return {{"start", reinterpret_cast<std::byte*>(start_.data()), double_bytes(count_),
-             double_bytes(count_)}};
-  }
-
- private:
-  void measure(const Scene<T>& scene, double* gaps) const {
-    std::int64_t first = 0;
-    for (std::int64_t h = 1; h < scene.shape().layers(); ++h) {
-      kernels::neuron_terms<T>(scene.executor(), {.a = scene.chain().weight(h),
-                                                  .b = scene.chain().weight(h + 1),
-                                                  .term = kernels::NeuronTerm::norm2_difference,
-                                                  .out = gaps + first,
-                                                  .out_stride = count_});
-      first += scene.shape().layer_rows(h);
-    }
-  }
-
-  std::int64_t count_;
-  Buffer<double> gaps_;
-  Buffer<double> start_;
-};
-template <class T>
-class NeuronGap final : public NeuronBalance<T> {
- public:
-  explicit NeuronGap(const ObserverContext& context) : NeuronBalance<T>(context, false) {}
-};
-template <class T>
-class NeuronDrift final : public NeuronBalance<T> {
- public:
-  explicit NeuronDrift(const ObserverContext& context) : NeuronBalance<T>(context, true) {}
-};
-
 const RegisterProbe balance({
     .kind = {.name = "balance",
              .extents = {"pair"},
@@ -202,40 +129,14 @@ const RegisterProbe balance_drift({
     .make = observer_maker<BalanceDrift>(),
 });
 
-const RegisterProbe neuron_balance({
-    .kind = {.name = "neuron_balance",
-             .extents = {"pair"},
-             .units = "1",
-             .long_name = "balancedness of hidden neurons",
-             .comment = "max_i | ||W_h[i,:]||^2 - ||W_{h+1}[:,i]||^2 |, h = 1 ... L-1 (Du, Hu, Lee "
-                        "2018, theorem 2.1)",
-             .keys = {}},
-    .extents = each_pair,
-    .validate = validate_pairs,
-    .bytes =
-        [](const ProbeSettings& probe) {
-          return ObserverBytes{.per_slot = double_bytes(neurons(probe.shape))};
-        },
-    .make = observer_maker<NeuronGap>(),
-});
+const RegisterProbe neuron_balance(neuron_balance_probe<Observed>(
+    "max_i | ||W_h[i,:]||^2 - ||W_{h+1}[:,i]||^2 |, h = 1 ... L-1 (Du, Hu, Lee 2018, theorem 2.1)",
+    validate_pairs));
 
-const RegisterProbe neuron_balance_drift({
-    .kind = {.name = "neuron_balance_drift",
-             .extents = {"pair"},
-             .units = "1",
-             .long_name = "drift of the balancedness of hidden neurons",
-             .comment = "max_i | g_i(k) - g_i(0) |, g_i = ||W_h[i,:]||^2 - ||W_{h+1}[:,i]||^2, "
-                        "h = 1 ... L-1 (Du, Hu, Lee 2018, theorem 2.1)",
-             .keys = {}},
-    .extents = each_pair,
-    .validate = validate_pairs,
-    .bytes =
-        [](const ProbeSettings& probe) {
-          const std::size_t gaps = double_bytes(neurons(probe.shape));
-          return ObserverBytes{.per_slot = 2 * gaps, .remembered = gaps};
-        },
-    .make = observer_maker<NeuronDrift>(),
-});
+const RegisterProbe neuron_balance_drift(neuron_balance_drift_probe<Observed>(
+    "max_i | g_i(k) - g_i(0) |, g_i = ||W_h[i,:]||^2 - ||W_{h+1}[:,i]||^2, h = 1 ... L-1 (Du, Hu, "
+    "Lee 2018, theorem 2.1)",
+    validate_pairs));
 
 }  // namespace
 }  // namespace manyfold::factorization

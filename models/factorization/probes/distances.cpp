@@ -29,8 +29,8 @@ template <class T>
 class Distance final : public Observer<T> {
  public:
   explicit Distance(const ObserverContext& context)
-      : rows_(context.shape().rows()),
-        cols_(context.shape().cols()),
+      : rows_(context.probe.shape.rows()),
+        cols_(context.probe.shape.cols()),
         shared_(one_for_all(context.probe)),
         half_square_(context.executor, context.slots) {
     const ProbeSettings& probe = context.probe;
@@ -231,7 +231,7 @@ template <class T>
 class Alignment final : public Observer<T> {
  public:
   explicit Alignment(const ObserverContext& context)
-      : rows_(context.shape().rows()),
+      : rows_(context.probe.shape.rows()),
         count_(direction_count(context.probe)),
         of_(context.probe.text("of")),
         shared_(directions_for_all(context.probe)),

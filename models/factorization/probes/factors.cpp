@@ -32,7 +32,7 @@ template <class T>
 class FactorDistance final : public Observer<T> {
  public:
   explicit FactorDistance(const ObserverContext& context)
-      : terms_(context.executor, context.slots * context.shape().rows()) {}
+      : terms_(context.executor, context.slots * context.probe.shape.rows()) {}
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
     compare_factors(scene, kernels::NeuronTerm::distance2, terms_.data(), out, stride);
     scene.root(1, out, stride);
@@ -46,7 +46,7 @@ template <class T>
 class FactorCosine final : public Observer<T> {
  public:
   explicit FactorCosine(const ObserverContext& context)
-      : terms_(context.executor, context.slots * context.shape().rows()),
+      : terms_(context.executor, context.slots * context.probe.shape.rows()),
         norm_(context.executor, context.slots) {}
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
     compare_factors(scene, kernels::NeuronTerm::inner, terms_.data(), out, stride);

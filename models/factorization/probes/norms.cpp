@@ -1,8 +1,6 @@
 // Norms of layers and of the end-to-end matrix.
 #include "kernels/norms.hpp"
 
-#include "core/executor/memory.hpp"
-#include "kernels/combine.hpp"
 #include "models/factorization/probes.hpp"
 #include "models/factorization/probes/of_spectrum.hpp"
 
@@ -19,66 +17,6 @@ class EndNorm final : public Observer<T> {
     scene.root(1, out, stride);
   }
 };
-
-template <class T>
-void layer_norms2(const Scene<T>& scene, double* out, std::int64_t stride) {
-  for (std::int64_t h = 1; h <= scene.shape().layers(); ++h) {
-    const MatrixBatch<const T> weight = scene.chain().weight(h);
-    kernels::sum_of_squares<T>(scene.executor(), {flatten(weight), out + (h - 1), stride});
-  }
-}
-
-template <class T>
-class LayerNorm2 final : public Observer<T> {
- public:
-  explicit LayerNorm2(const ObserverContext&) {}
-  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
-    layer_norms2(scene, out, stride);
-  }
-};
-
-/// Of each layer and the one below it.
-template <class T>
-class NeighbourNorms : public Observer<T> {
- public:
-  NeighbourNorms(const ObserverContext& context, bool ratio)
-      : ratio_(ratio),
-        layers_(context.shape().layers()),
-        norms2_(context.executor, context.slots * layers_) {}
-  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
-    layer_norms2(scene, norms2_.data(), layers_);
-    const double* below = norms2_.data();
-    kernels::combine(scene.executor(), {.slots = scene.slots(),
-                                        .count = layers_ - 1,
-                                        .numerator = below + 1,
-                                        .numerator_stride = layers_,
-                                        .denominator = ratio_ ? below : nullptr,
-                                        .denominator_stride = layers_,
-                                        .out = out,
-                                        .out_stride = stride,
-                                        .minus = ratio_ ? nullptr : below,
-                                        .minus_stride = layers_});
-  }
-
- private:
-  bool ratio_;
-  std::int64_t layers_;
-  Buffer<double> norms2_;
-};
-template <class T>
-class NormDifference final : public NeighbourNorms<T> {
- public:
-  explicit NormDifference(const ObserverContext& context) : NeighbourNorms<T>(context, false) {}
-};
-template <class T>
-class NormRatio final : public NeighbourNorms<T> {
- public:
-  explicit NormRatio(const ObserverContext& context) : NeighbourNorms<T>(context, true) {}
-};
-
-ObserverBytes layer_doubles(const ProbeSettings& probe) {
-  return {.per_slot = double_bytes(probe.shape.layers())};
-}
 
 using kernels::SpectrumArgs;
 using kernels::SpectrumFunction;
@@ -113,43 +51,14 @@ const RegisterProbe end_norm({
     .make = observer_maker<EndNorm>(),
 });
 
-const RegisterProbe layer_norm2({
-    .kind = {.name = "layer_norm2",
-             .extents = {"layer"},
-             .units = "1",
-             .long_name = "squared norm of each layer",
-             .comment = "||W_h||_F^2, h = 1 ... L from the input (Du, Hu, Lee 2018, eq. 4)",
-             .keys = {}},
-    .extents = each_layer,
-    .make = observer_maker<LayerNorm2>(),
-});
+const RegisterProbe layer_norm2(layer_norm2_probe<Observed>(
+    "||W_h||_F^2, h = 1 ... L from the input (Du, Hu, Lee 2018, eq. 4)"));
 
-const RegisterProbe layer_norm2_difference({
-    .kind = {.name = "layer_norm2_difference",
-             .extents = {"pair"},
-             .units = "1",
-             .long_name = "difference of the squared norms of neighbouring layers",
-             .comment = "||W_{h+1}||_F^2 - ||W_h||_F^2, h = 1 ... L-1 (Du, Hu, Lee 2018, "
-                        "corollary 2.1)",
-             .keys = {}},
-    .extents = each_pair,
-    .validate = validate_pairs,
-    .bytes = layer_doubles,
-    .make = observer_maker<NormDifference>(),
-});
+const RegisterProbe layer_norm2_difference(layer_norm2_difference_probe<Observed>(
+    "||W_{h+1}||_F^2 - ||W_h||_F^2, h = 1 ... L-1 (Du, Hu, Lee 2018, corollary 2.1)"));
 
-const RegisterProbe layer_norm2_ratio({
-    .kind = {.name = "layer_norm2_ratio",
-             .extents = {"pair"},
-             .units = "1",
-             .long_name = "ratio of the squared norms of neighbouring layers",
-             .comment = "||W_{h+1}||_F^2 / ||W_h||_F^2, h = 1 ... L-1 (Du, Hu, Lee 2018, figure 2)",
-             .keys = {}},
-    .extents = each_pair,
-    .validate = validate_pairs,
-    .bytes = layer_doubles,
-    .make = observer_maker<NormRatio>(),
-});
+const RegisterProbe layer_norm2_ratio(layer_norm2_ratio_probe<Observed>(
+    "||W_{h+1}||_F^2 / ||W_h||_F^2, h = 1 ... L-1 (Du, Hu, Lee 2018, figure 2)"));
 
 const RegisterProbe spectral_norm({
     .kind = {.name = "spectral_norm",

@@ -14,7 +14,7 @@ template <class T>
 class PairDifference {
  public:
   explicit PairDifference(const ObserverContext& context)
-      : stride_(padded<T>(largest(context.shape()))),
+      : stride_(padded<T>(largest(context.probe.shape))),
         slots_(context.slots),
         difference_(context.executor, context.slots * stride_) {}
 
@@ -48,11 +48,6 @@ class PairDifference {
   Buffer<T> difference_;
 };
 
-/// Of `elements` parameters padded as PairDifference pads them.
-inline std::size_t padded_bytes(const ProbeSettings& probe, std::int64_t elements) {
-  const bool wide = probe.settings.text("precision") == "f64";
-  return element_bytes(probe, wide ? padded<double>(elements) : padded<float>(elements));
-}
 inline std::size_t pair_difference_bytes(const ProbeSettings& probe) {
   return padded_bytes(probe, PairDifference<double>::largest(probe.shape));
 }

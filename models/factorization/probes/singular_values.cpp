@@ -22,7 +22,7 @@ template <class T>
 class SingularValues final : public Observer<T> {
  public:
   explicit SingularValues(const ObserverContext& context)
-      : count_(count_of(context.probe, rank_limit(context.shape()))) {}
+      : count_(count_of(context.probe, rank_limit(context.probe.shape))) {}
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
     scene.copy(count_, scene.singular_values(), scene.rank_limit(), out, stride);
   }
@@ -35,7 +35,7 @@ template <class T>
 class LayerSingularValues final : public Observer<T> {
  public:
   explicit LayerSingularValues(const ObserverContext& context)
-      : count_(count_of(context.probe, layer_rank_limit(context.shape()))) {}
+      : count_(count_of(context.probe, layer_rank_limit(context.probe.shape))) {}
   void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
     for (std::int64_t h = 1; h <= scene.shape().layers(); ++h) {
       scene.copy(count_, scene.layer_singular_values(h), scene.layer_spectra_stride(),

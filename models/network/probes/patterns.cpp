@@ -47,7 +47,7 @@ class ChangedPatterns final : public Observer<T> {
         changed_(context.executor, slots_ * examples_ * static_cast<std::int64_t>(layers_.size())) {
   }
 
-  void load(std::span<const Settings>, Scene<T>& scene) override {
+  void remember(Scene<T>& scene) override {
     scene.objective.each_pass(Set::train, [&](std::int64_t first, std::int64_t count) {
       for (std::size_t i = 0; i < layers_.size(); ++i) {
         kernels::sign_patterns<T>(scene.executor(),

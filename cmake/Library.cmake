@@ -12,6 +12,7 @@ file(GLOB manyfold_loop_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/
 set(manyfold_loops_optimization -O3)
 if(MANYFOLD_SANITIZE)
   set(manyfold_loops_optimization -O1)
+  set_source_files_properties(${manyfold_kernel_sources} PROPERTIES COMPILE_OPTIONS -O1 SKIP_PRECOMPILE_HEADERS ON)
 endif()
 function(manyfold_loops name)
   add_library(manyfold_loops_${name} OBJECT ${manyfold_loop_sources})
@@ -36,6 +37,7 @@ target_include_directories(manyfold SYSTEM PRIVATE
   ${MANYFOLD_CBLAS_INCLUDE} ${MANYFOLD_TOMLPLUSPLUS_INCLUDE} ${MANYFOLD_RANDOM123_INCLUDE})
 target_include_directories(manyfold PRIVATE ${PROJECT_BINARY_DIR}/generated)
 target_compile_options(manyfold PRIVATE -ffp-contract=off)
+manyfold_precompile(manyfold)
 target_include_directories(manyfold SYSTEM PUBLIC ${MANYFOLD_RANDOM123_INCLUDE})
 
 # The data that the program ships stands where an installed program looks for it.

@@ -2,7 +2,6 @@
 // of an experiment is what a run trains on.
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -12,18 +11,16 @@
 #include "core/data/array_file.hpp"
 #include "tests/apps/netcdf_file.hpp"
 #include "tests/apps/program.hpp"
+#include "tests/same_bits.hpp"
 
 namespace manyfold::testing {
 namespace {
 
 using Numbers = std::vector<double>;
+using test::same_bits;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const std::string python = "/usr/bin/python3";
-
-bool same_bits(const Numbers& a, const Numbers& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
-}
 
 /// Rank 2, with singular values 3 and 2.
 const Array matrix{.shape = {2, 3}, .values = {0, 3, 0, 2, 0, 0}, .type = "f8"};

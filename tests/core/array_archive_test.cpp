@@ -2,7 +2,6 @@
 #include "core/data/array_archive.hpp"
 
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -12,6 +11,7 @@
 
 #include "core/data/zip_archive.hpp"
 #include "core/error.hpp"
+#include "tests/same_bits.hpp"
 #include "tests/scratch_folder.hpp"
 
 namespace manyfold {
@@ -59,10 +59,7 @@ TEST_P(ArrayArchive, GivesBackWhatItWasGiven) {
     EXPECT_EQ(read[i].name, written[i].name);
     EXPECT_EQ(read[i].array.shape, written[i].array.shape);
     EXPECT_EQ(read[i].array.type, "f8");
-    ASSERT_EQ(read[i].array.values.size(), written[i].array.values.size());
-    EXPECT_EQ(std::memcmp(read[i].array.values.data(), written[i].array.values.data(),
-                          read[i].array.values.size() * sizeof(double)),
-              0);
+    EXPECT_TRUE(test::same_bits(read[i].array.values, written[i].array.values)) << read[i].name;
   }
   EXPECT_EQ(read_array(file(), "W_1").values, written[0].array.values);
 }

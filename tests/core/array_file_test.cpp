@@ -7,7 +7,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -24,6 +23,7 @@
 
 #include "core/data/netcdf_reader.hpp"
 #include "core/error.hpp"
+#include "tests/same_bits.hpp"
 #include "tests/scratch_folder.hpp"
 
 namespace manyfold {
@@ -32,14 +32,10 @@ namespace {
 namespace fs = std::filesystem;
 using Sizes = std::vector<std::int64_t>;
 using Numbers = std::vector<double>;
+using test::same_bits;
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-bool same_bits(const Numbers& a, const Numbers& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
-}
 
 /// The numbers of array_files.py.
 Numbers numbers(char kind, int count) {

@@ -23,6 +23,7 @@
 #include "core/record/layout_json.hpp"
 #include "core/record/record_file.hpp"
 #include "core/record/sample_log.hpp"
+#include "tests/same_bits.hpp"
 #include "tests/scratch_folder.hpp"
 
 /// HDF5 leaks the parts of a file that it could not close; the leak checker must not mind.
@@ -36,6 +37,7 @@ namespace {
 
 using Integers = std::vector<std::int64_t>;
 using Numbers = std::vector<double>;
+using test::same_bits;
 using Texts = std::vector<std::string>;
 namespace fs = std::filesystem;
 
@@ -43,11 +45,6 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-
-bool same_bits(const Numbers& a, const Numbers& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
-}
 
 std::string bytes_of(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -20,9 +19,12 @@
 #include "kernels/backends.hpp"
 #include "models/training/plan.hpp"
 #include "models/training/trainer.hpp"
+#include "tests/same_bits.hpp"
 #include "tests/scratch_folder.hpp"
 
 namespace manyfold::testing {
+
+using test::same_bits;
 
 /// A device to test on, or the reason why there is none.
 struct TestDevice {
@@ -107,12 +109,6 @@ inline Results run(const std::string& toml, Executor& executor,
   EXPECT_TRUE(summary.complete);
   results.layout = summary.layout;
   return results;
-}
-
-/// Bitwise equality, NaN included.
-inline bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
 }
 
 /// A test that runs once per device: TEST_P(Suite, Name) with GetParam() the device's name.

@@ -396,6 +396,29 @@ class Fitter {
   std::vector<Block> blocks_;
 };
 
+/// The words in a row, what repeats itself written once: "a, 3 x (b, c), d".
+std::string listed_once(const std::vector<std::string>& words) {
+  constexpr std::ptrdiff_t longest = 8;  // layers of a block
+  std::vector<std::string> parts;
+  for (auto at = words.begin(); at != words.end();) {
+    std::ptrdiff_t length = 1;
+    std::ptrdiff_t times = 1;
+    for (std::ptrdiff_t l = 1; l <= longest && l <= words.end() - at; ++l) {
+      std::ptrdiff_t t = 1;
+      while ((t + 1) * l <= words.end() - at && std::equal(at, at + l, at + t * l)) ++t;
+      if (t > 1 && t * l > times * length) {
+        times = t;
+        length = l;
+      }
+    }
+    const std::vector<std::string> once(at, at + length);
+    parts.push_back(times == 1 ? once.front()
+                               : fmt::format("{} x ({})", times, fmt::join(once, ", ")));
+    at += times * length;
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 }  // namespace
 
 const std::vector<std::string>& model_names() {
@@ -429,7 +452,7 @@ bool Description::input_is_spatial() const {
 std::string Description::text() const {
   std::vector<std::string> texts;
   for (const Layer& layer : layers) texts.push_back(layer.text());
-  return fmt::format("{} on {} inputs, {} outputs", fmt::join(texts, ", "), input.text(), outputs);
+  return fmt::format("{} on {} inputs, {} outputs", listed_once(texts), input.text(), outputs);
 }
 
 void add_description_keys(Spec& spec) {

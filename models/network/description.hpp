@@ -53,7 +53,7 @@ struct Description {
   bool has_biases() const;
   /// Whether the input's elements are taken as images or signals: channel last on the device.
   bool input_is_spatial() const;
-  /// "dense 100, relu, output on 64 inputs, 10 outputs".
+  /// "2 x (dense 100, relu), output on 64 inputs, 10 outputs".
   std::string text() const;
 };
 

@@ -1,7 +1,6 @@
 // manyfold bench networks: wide, deep, tiny and convolutional nets, beside the rate of a large
 // product measured in the same run.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -12,49 +11,13 @@
 
 #include "apps/bench/named_rows.hpp"
 #include "apps/bench/plain_net.hpp"
+#include "apps/bench/product_rate.hpp"
 #include "apps/bench/stepping.hpp"
-#include "core/executor/memory.hpp"
-#include "kernels/gemm.hpp"
 
 namespace manyfold::apps {
 namespace {
 
 constexpr const char* both[] = {"f32", "f64"};
-
-/// Widest products of the workloads have sides of a thousand and more; this one is as good.
-template <class T>
-double product_rate(Executor& executor, double seconds) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::int64_t n = 1536;
-  Buffer<T> a(executor, n * n);
-  Buffer<T> b(executor, n * n);
-  Buffer<T> c(executor, n * n);
-  std::vector<T> numbers(static_cast<std::size_t>(n * n));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    numbers[i] = static_cast<T>(static_cast<int>(i % 17) - 8) / T(8);
-  }
-  a.upload(numbers);
-  b.upload(numbers);
-  const auto view = [&](const Buffer<T>& m) { return MatrixBatch<T>{m.data(), 1, n, n, n * n, n}; };
-  const auto time = [&](int times) {
-    const auto began = Clock::now();
-    for (int i = 0; i < times; ++i) {
-      kernels::gemm<T>(executor, {kernels::Transpose::no, kernels::Transpose::yes, T(1), view(a),
-                                  view(b), T(0), view(c)});
-    }
-    executor.synchronize();
-    return std::chrono::duration<double>(Clock::now() - began).count();
-  };
-  (void)time(1);
-  int times = 1;
-  double took = time(times);
-  while (took < seconds) {
-    times = std::max(times + 1, static_cast<int>(std::ceil(1.2 * times * seconds / took)));
-    took = time(times);
-  }
-  const auto side = static_cast<double>(n);
-  return 2 * side * side * side * times / took;
-}
 
 /// What differs between the rows.
 struct NetRow {
@@ -89,7 +52,8 @@ train_loss = {{ steps = [0] }}
                      row.members);
 }
 
-/// `small` is the same net on less, which plain loops can check.
+/// `small` is the same net with fewer units, which plain loops check in its place; on enough
+/// examples that its products are made as the row's own.
 std::vector<BenchRow> measure(Executor& executor, const BenchFlags& flags, const NetRow& small,
                               const NetRow& row) {
   std::vector<BenchRow> rows;
@@ -103,18 +67,18 @@ std::vector<BenchRow> measure(Executor& executor, const BenchFlags& flags, const
       work.operations = of.operations;
       work.formula = of.formula;
       work.elements = of.elements;
-      work.plain = of.plain;
       return work;
     };
-    check_stepping(executor, precision, work_of(small));
-    const double before = std::string(precision) == "f32"
-                              ? product_rate<float>(executor, flags.seconds / 2)
-                              : product_rate<double>(executor, flags.seconds / 2);
+    Work checked = work_of(small);
+    checked.plain = small.plain;
+    check_stepping(executor, precision, checked);
+    const auto rate = [&] {
+      return std::string(precision) == "f32" ? product_rate<float>(executor, flags.seconds / 4)
+                                             : product_rate<double>(executor, flags.seconds / 4);
+    };
+    const double before = rate();
     BenchRow measured = measure_stepping(executor, flags, precision, work_of(row));
-    const double after = std::string(precision) == "f32"
-                             ? product_rate<float>(executor, flags.seconds / 2)
-                             : product_rate<double>(executor, flags.seconds / 2);
-    measured.product_rate = (before + after) / 2;
+    measured.product_rate = (before + rate()) / 2;
     measured.share_of_product = measured.value * row.operations / *measured.product_rate;
     rows.push_back(std::move(measured));
   }
@@ -161,7 +125,7 @@ std::vector<BenchRow> two_layer_rows(Executor& executor, const BenchFlags& flags
   std::vector<std::int64_t> widths{500};
   if (flags.full) widths = {1000, 4000, 16000};
   for (const std::int64_t m : widths) {
-    for (BenchRow& row : measure(executor, flags, two_layer(30, 20, 40), two_layer(n, n, m))) {
+    for (BenchRow& row : measure(executor, flags, two_layer(300, 20, 40), two_layer(n, n, m))) {
       rows.push_back(std::move(row));
     }
   }
@@ -222,7 +186,7 @@ scaling = "he")",
 }
 
 std::vector<BenchRow> fc(Executor& executor, const BenchFlags& flags) {
-  return measure(executor, flags, dense_net("fc", {30, 12, 10, 3}, 40, 1e-2, 2),
+  return measure(executor, flags, dense_net("fc", {30, 12, 10, 3}, 300, 1e-2, 2),
                  dense_net("fc", {1000, 100, 100, 10}, 1000, 1e-3, flags.members_of(4, 64)));
 }
 std::vector<BenchRow> tiny_fc(Executor& executor, const BenchFlags& flags) {

@@ -1,7 +1,6 @@
 // Element bodies on the CPU: each operation is its body run by ForEach.
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/operations.hpp"
-#include "kernels/elements/activation.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"

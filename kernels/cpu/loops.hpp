@@ -69,6 +69,10 @@ struct TypedLoops {
                      int64_t count);
   void (*adam)(T* params, const T* grad, T* m, T* v, AdamNumbers<T> numbers, int64_t count);
   void (*sign_descend)(T* params, const T* grad, T step, int64_t count);
+  // kernels/activation.hpp for one slot: activations of two straight pieces, `slope` below 0.
+  void (*rectify)(T* y, const T* z, T scale, T slope, int64_t count);
+  void (*rectified_slope)(T* dz, const T* state, const T* dy, T slope, T factor, bool add,
+                          int64_t count);
   /// `rounds` times `fma_flops_per_round` operations in independent chains; adds to *sink.
   void (*fma_rounds)(int64_t rounds, T* sink);
   int64_t fma_flops_per_round;

@@ -1,5 +1,5 @@
-// Patches on the CPU: a row of taps is adjacent in the image and in its patch, so it is copied, or
-// added back, as a whole.
+// Patches and pools on the CPU: a row of taps is adjacent in the image and in its patch, so it is
+// copied, or added back, as a whole.
 #include "kernels/patches.hpp"
 
 #include <algorithm>
@@ -32,6 +32,14 @@ void each_row_of_taps(const Window& w, const See& see) {
             patch + (dy * w.kernel_width + first) * w.channels, (last - first) * w.channels);
       }
     }
+  }
+}
+
+/// to is factor from, or to plus that.
+template <class T>
+void add_times(T* to, const T* from, T factor, bool add, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    to[i] = add ? fused(factor, from[i], to[i]) : factor * from[i];
   }
 }
 
@@ -73,14 +81,69 @@ void fold(Executor& executor, const FoldArgs<T>& args) {
         each_row_of_taps(w, [&](std::int64_t pixel, std::int64_t entry, std::int64_t count) {
           for (std::int64_t i = 0; i < count; ++i) sums[pixel + i] += patches[entry + i];
         });
-        for (std::int64_t i = 0; i < w.image_size(); ++i) {
-          image[i] = args.add ? fused(factor, sums[i], image[i]) : factor * sums[i];
-        }
+        add_times(image, sums, factor, args.add, w.image_size());
       }
     }
   });
 }
 template void fold(Executor&, const FoldArgs<float>&);
 template void fold(Executor&, const FoldArgs<double>&);
+
+// Channels stand side by side, so a window's means are sums of whole rows of channels.
+
+template <class T>
+void average_pool(Executor& executor, const AveragePoolArgs<T>& args) {
+  cpu(executor).for_slots(args.means.slots, [args](SlotRange range) {
+    const Window& w = args.window;
+    const auto share = static_cast<T>(1 / static_cast<double>(w.taps()));
+    for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
+      for (std::int64_t e = 0; e < args.images.rows; ++e) {
+        const T* image = args.images.slot(slot) + e * args.images.row_stride;
+        T* means = args.means.slot(slot) + e * args.means.row_stride;
+        for (std::int64_t row = 0; row < w.out_height(); ++row) {
+          for (std::int64_t col = 0; col < w.out_width(); ++col, means += w.channels) {
+            std::fill(means, means + w.channels, T(0));
+            for (std::int64_t dy = 0; dy < w.kernel_height; ++dy) {
+              const T* pixel =
+                  image + ((row * w.stride_y + dy) * w.width + col * w.stride_x) * w.channels;
+              for (std::int64_t dx = 0; dx < w.kernel_width; ++dx, pixel += w.channels) {
+                for (std::int64_t c = 0; c < w.channels; ++c) means[c] += pixel[c];
+              }
+            }
+            for (std::int64_t c = 0; c < w.channels; ++c) means[c] *= share;
+          }
+        }
+      }
+    }
+  });
+}
+template void average_pool(Executor&, const AveragePoolArgs<float>&);
+template void average_pool(Executor&, const AveragePoolArgs<double>&);
+
+template <class T>
+void spread_means(Executor& executor, const SpreadMeansArgs<T>& args) {
+  cpu(executor).for_slots(args.images.slots, [args](SlotRange range) {
+    const Window& w = args.window;
+    const auto factor = static_cast<T>(args.factor / static_cast<double>(w.taps()));
+    const auto size = static_cast<std::size_t>(w.image_size());
+    T* sums = static_cast<T*>(thread_scratch(size * sizeof(T)));
+    for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
+      for (std::int64_t e = 0; e < args.images.rows; ++e) {
+        const T* means = args.means.slot(slot) + e * args.means.row_stride;
+        T* image = args.images.slot(slot) + e * args.images.row_stride;
+        std::fill(sums, sums + size, T(0));
+        each_row_of_taps(w, [&](std::int64_t pixel, std::int64_t entry, std::int64_t count) {
+          const T* mean = means + entry / w.patch_size() * w.channels;
+          for (std::int64_t i = 0; i < count; i += w.channels) {
+            for (std::int64_t c = 0; c < w.channels; ++c) sums[pixel + i + c] += mean[c];
+          }
+        });
+        add_times(image, sums, factor, args.add, w.image_size());
+      }
+    }
+  });
+}
+template void spread_means(Executor&, const SpreadMeansArgs<float>&);
+template void spread_means(Executor&, const SpreadMeansArgs<double>&);
 
 }  // namespace manyfold::kernels::cpu

@@ -11,18 +11,15 @@
 namespace manyfold::kernels::cpu {
 namespace {
 
-/// body(slot, begin, elements) for pieces of each active slot's elements.
+/// body(slot, first, count) for pieces of each active slot's elements.
 template <class Body>
 void for_active(Executor& executor, const StepControl& control, std::int64_t count,
                 const Body& body) {
-  cpu(executor).for_slots(control.slots, [=, active = control.active,
-                                          threads = cpu(executor).threads()](SlotRange range) {
-    for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
-      if (active[slot] == 0) continue;
-      in_pieces(threads, count, element_piece,
-                [&](std::int64_t begin, std::int64_t end) { body(slot, begin, end - begin); });
-    }
-  });
+  for_pieces(
+      executor, control.slots, count,
+      [body, active = control.active](std::int64_t slot, std::int64_t first, std::int64_t some) {
+        if (active[slot] != 0) body(slot, first, some);
+      });
 }
 
 }  // namespace

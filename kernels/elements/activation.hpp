@@ -1,8 +1,10 @@
 // Bodies of activate and activation_slope (contract: kernels/activation.hpp): one for each
-// function, so that no thread chooses among them.
+// function, so that no thread chooses among them. The CPU has loops of its own for those of two
+// straight pieces.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/portable.hpp"
 #include "kernels/activation.hpp"
@@ -36,44 +38,36 @@ void activation_slope_as(const Launcher& for_each, const ActivationSlopeArgs<T>&
            });
 }
 
-template <class T, class Launcher>
-void activate(const Launcher& for_each, const ActivateArgs<T>& args) {
-  switch (args.kind) {
+/// f(the function's own type): std::integral_constant<Activation, kind>.
+template <class F>
+void with_activation(Activation kind, const F& f) {
+  using std::integral_constant;
+  switch (kind) {
     case Activation::linear:
-      return activate_as<Activation::linear>(for_each, args);
+      return f(integral_constant<Activation, Activation::linear>());
     case Activation::relu:
-      return activate_as<Activation::relu>(for_each, args);
+      return f(integral_constant<Activation, Activation::relu>());
     case Activation::leaky_relu:
-      return activate_as<Activation::leaky_relu>(for_each, args);
+      return f(integral_constant<Activation, Activation::leaky_relu>());
     case Activation::softplus:
-      return activate_as<Activation::softplus>(for_each, args);
+      return f(integral_constant<Activation, Activation::softplus>());
     case Activation::tanh:
-      return activate_as<Activation::tanh>(for_each, args);
+      return f(integral_constant<Activation, Activation::tanh>());
     case Activation::sigmoid:
-      return activate_as<Activation::sigmoid>(for_each, args);
+      return f(integral_constant<Activation, Activation::sigmoid>());
     case Activation::erf:
-      return activate_as<Activation::erf>(for_each, args);
+      return f(integral_constant<Activation, Activation::erf>());
   }
 }
 
 template <class T, class Launcher>
+void activate(const Launcher& for_each, const ActivateArgs<T>& args) {
+  with_activation(args.kind, [&](auto kind) { activate_as<kind.value>(for_each, args); });
+}
+
+template <class T, class Launcher>
 void activation_slope(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
-  switch (args.kind) {
-    case Activation::linear:
-      return activation_slope_as<Activation::linear>(for_each, args);
-    case Activation::relu:
-      return activation_slope_as<Activation::relu>(for_each, args);
-    case Activation::leaky_relu:
-      return activation_slope_as<Activation::leaky_relu>(for_each, args);
-    case Activation::softplus:
-      return activation_slope_as<Activation::softplus>(for_each, args);
-    case Activation::tanh:
-      return activation_slope_as<Activation::tanh>(for_each, args);
-    case Activation::sigmoid:
-      return activation_slope_as<Activation::sigmoid>(for_each, args);
-    case Activation::erf:
-      return activation_slope_as<Activation::erf>(for_each, args);
-  }
+  with_activation(args.kind, [&](auto kind) { activation_slope_as<kind.value>(for_each, args); });
 }
 
 }  // namespace manyfold::kernels::elements

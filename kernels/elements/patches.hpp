@@ -1,5 +1,5 @@
 // Bodies of unfold, fold, average_pool and spread_means (contract: kernels/patches.hpp). The CPU
-// has loops of its own for the first two.
+// has loops of its own.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 // with MF_ISA naming its namespace (kernels/cpu/loops.hpp says why), and links all of them.
 #include "kernels/cpu/loops.hpp"
 
+#include "kernels/cpu/loops/activation.hpp"
 #include "kernels/cpu/loops/copy.hpp"
 #include "kernels/cpu/loops/fma_peak.hpp"
 #include "kernels/cpu/loops/gemm.hpp"
@@ -17,11 +18,11 @@ namespace manyfold::kernels::cpu::MF_ISA {
 const Loops loops = {
     MF_ISA_NAME(MF_ISA),
     {gemm_scratch<float>, gemm<float>, residual<float>, sum_of_squares<float>, descend<float>,
-     heavy_ball<float>, adam<float>, sign_descend<float>, fma_rounds<float>,
-     fma_flops_per_round<float>},
+     heavy_ball<float>, adam<float>, sign_descend<float>, rectify<float>, rectified_slope<float>,
+     fma_rounds<float>, fma_flops_per_round<float>},
     {gemm_scratch<double>, gemm<double>, residual<double>, sum_of_squares<double>, descend<double>,
-     heavy_ball<double>, adam<double>, sign_descend<double>, fma_rounds<double>,
-     fma_flops_per_round<double>},
+     heavy_ball<double>, adam<double>, sign_descend<double>, rectify<double>,
+     rectified_slope<double>, fma_rounds<double>, fma_flops_per_round<double>},
     jacobi_stride,
     jacobi,
     copy_rounds,

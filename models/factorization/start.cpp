@@ -12,8 +12,8 @@
 #include "core/random/philox.hpp"
 #include "models/factorization/haar.hpp"
 #include "models/factorization/problem.hpp"
-#include "models/factorization/start_given.hpp"
 #include "models/factorization/steepest_descent.hpp"
+#include "models/training/given_start.hpp"
 #include "models/training/model.hpp"
 
 namespace manyfold::factorization {
@@ -217,6 +217,15 @@ std::vector<double> identity(const Settings& settings, const Shape& shape) {
   return layers;
 }
 
+/// The layers as files and records have them.
+GivenLayout given_layout(const Shape& shape) {
+  GivenLayout layout{.arrays = {}, .text = "layers " + shape.text()};
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    layout.arrays.push_back({"W_" + std::to_string(h), shape.layer_rows(h), shape.layer_cols(h)});
+  }
+  return layout;
+}
+
 }  // namespace
 
 void add_start_keys(Spec& spec) {
@@ -312,8 +321,8 @@ std::vector<double> start(const Settings& settings, const Shape& shape) {
   if (kind == "sphere") return round(settings, shape, seed, false);
   if (kind == "ball") return round(settings, shape, seed, true);
   if (kind == "rank_one") return rank_one(settings, shape);
-  if (kind == "file") return start_from_file(settings, shape);
-  if (kind == "record") return start_from_record(settings, shape);
+  if (kind == "file") return start_from_file(settings, given_layout(shape)).parameters;
+  if (kind == "record") return start_from_record(settings, given_layout(shape));
   return identity(settings, shape);
 }
 
@@ -384,8 +393,8 @@ void validate_start(const Settings& settings, const Shape& shape) {
   }
   if (kind == "sphere" || kind == "ball") require_per_layer(settings, "init.norms", shape);
   if (kind == "rank_one") validate_rank_one(settings, shape);
-  if (kind == "file") (void)start_from_file(settings, shape);
-  if (kind == "record") (void)start_from_record(settings, shape);
+  if (kind == "file") (void)start_from_file(settings, given_layout(shape));
+  if (kind == "record") (void)start_from_record(settings, given_layout(shape));
 }
 
 }  // namespace manyfold::factorization

@@ -39,7 +39,7 @@ void add_start_keys(Spec& spec);
 ///   file        init.path: one .npy or .csv with all parameters in this order, or a list of one
 ///               file for each layer, or a .nc with variables W_1, ..., W_L
 ///   record      the parameters that another record has of init.member at init.sample
-///               (start_given.hpp)
+///               (models/training/given_start.hpp)
 /// Throws InputError for what validate_start rejects.
 std::vector<double> start(const Settings& settings, const Shape& shape);
 

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "core/random/philox.hpp"
+#include "models/training/given_start.hpp"
 #include "models/training/model.hpp"
 
 namespace manyfold::network {
@@ -38,6 +40,30 @@ double scaling(const std::string& kind, const Description& description, const We
   return 1 / std::sqrt(static_cast<double>(widest));
 }
 
+/// Sizes of a filter as PyTorch has it; none of a dense layer.
+std::vector<std::int64_t> filter_of(const Description& description, std::size_t h) {
+  for (const Layer& layer : description.layers) {
+    if (layer.weight != static_cast<std::int64_t>(h) + 1 || layer.kind != LayerKind::conv) continue;
+    const kernels::Window& w = layer.window;
+    if (layer.in.dimensions == 1) return {layer.out, w.channels, w.kernel_width};
+    return {layer.out, w.channels, w.kernel_height, w.kernel_width};
+  }
+  return {};
+}
+
+/// The arrays as files and records have them.
+GivenLayout given_layout(const Description& description) {
+  GivenLayout layout{.arrays = {}, .text = "arrays of " + description.text()};
+  for (std::size_t h = 0; h < description.weights.size(); ++h) {
+    const Weight& w = description.weights[h];
+    const std::string number = std::to_string(h + 1);
+    (w.frozen ? layout.untrained : layout.arrays)
+        .push_back({"W_" + number, w.rows, w.cols, filter_of(description, h)});
+    if (w.bias) layout.arrays.push_back({"b_" + number, 1, w.rows});
+  }
+  return layout;
+}
+
 /// The deviation of each Gaussian layer.
 std::vector<double> deviations(const Settings& settings, const Description& description) {
   std::vector<double> values{1.0};
@@ -55,12 +81,20 @@ std::vector<double> deviations(const Settings& settings, const Description& desc
 
 void add_start_keys(Spec& spec) {
   const Condition networks{"model.kind", model_names()};
-  spec.also("init.kind", networks, "Networks start gaussian.");
+  spec.also("init.kind", networks, "Networks start gaussian, from a file or from a record.");
   spec.also("init.stddev", networks,
             "Of networks: one for all weights, or one for each W_h that is not signs; 1 by default "
             "under init.scaling, of a two_layer_relu, and where model.parametrization is not "
             "standard.");
   spec.also("init.scaling", networks);
+  spec.also(
+      "init.path", networks,
+      "Of networks: W_1, b_1, W_2, ... as far as they are trained, a filter as (out, tap row, "
+      "tap column, channel) in a row or as PyTorch's (out, channel, tap row, tap column). "
+      "Frozen weights are drawn, or come from an archive that has them by their names.");
+  spec.also("init.record", networks, "Frozen weights of a network are drawn by init.seed.");
+  spec.also("init.member", networks);
+  spec.also("init.sample", networks);
   spec.add({.path = "init.variance",
             .type = Type::number | Type::numbers,
             .doc = "Variance of the entries in place of init.stddev: one for all weights, or one "
@@ -72,11 +106,30 @@ void add_start_keys(Spec& spec) {
 
 void validate_start(const Settings& settings, const Description& description) {
   const std::string& kind = settings.text("init.kind");
+  if (kind == "file" || kind == "record") {
+    const GivenLayout layout = given_layout(description);
+    GivenStart given;
+    if (kind == "file") {
+      given = start_from_file(settings, layout);
+    } else {
+      (void)start_from_record(settings, layout);
+    }
+    given.untrained.resize(layout.untrained.size());
+    std::size_t number = 0;
+    for (std::size_t h = 0; h < description.weights.size(); ++h) {
+      const Weight& w = description.weights[h];
+      if (!w.frozen || !given.untrained[number++].empty() || w.signs) continue;
+      settings.reject(kind == "file" ? "init.path" : "init.record",
+                      fmt::format("no W_{}, which is frozen and no signs", h + 1),
+                      "an archive (init.kind = \"file\") that has it by its name");
+    }
+    return;
+  }
   if (kind != "gaussian") {
     settings.reject(
         "init.kind",
         fmt::format("\"{}\" with model.kind = \"{}\"", kind, settings.text("model.kind")),
-        "\"gaussian\", the start of a network");
+        "\"gaussian\", \"file\" or \"record\", the starts of a network");
   }
   const bool stddev = settings.has("init.stddev");
   if (stddev && settings.has("init.variance")) {
@@ -101,22 +154,60 @@ void validate_start(const Settings& settings, const Description& description) {
   }
 }
 
-Start start(const Settings& settings, const Description& description) {
+namespace {
+
+/// Entries of W_h as they are drawn; `deviation` is that of a layer that is not signs.
+void draw(const Settings& settings, const Description& description, std::size_t h, double deviation,
+          double* entries) {
+  const Weight& w = description.weights[h];
   const std::uint64_t seed = seed_of(settings, "init.seed");
+  const std::uint64_t stream = random_stream("init/W/" + std::to_string(h + 1));
+  for (std::int64_t i = 0; i < w.size(); ++i) {
+    const double draw = normal_double(seed, stream, static_cast<std::uint64_t>(i));
+    entries[i] = w.signs ? (draw < 0 ? -1.0 : 1.0) : deviation * draw;
+  }
+}
+
+Start gaussian(const Settings& settings, const Description& description, Start start) {
   const std::vector<double> stddev = deviations(settings, description);
   const std::string& kind = settings.text("init.scaling");
+  std::size_t number = 0;
+  for (std::size_t h = 0; h < description.weights.size(); ++h) {
+    const Weight& w = description.weights[h];
+    const double deviation = w.signs ? 1 : stddev[number++] * scaling(kind, description, w);
+    draw(settings, description, h, deviation,
+         (w.frozen ? start.frozen : start.parameters).data() + w.offset);
+  }
+  return start;
+}
+
+}  // namespace
+
+Start start(const Settings& settings, const Description& description) {
   Start start;
   start.parameters.assign(static_cast<std::size_t>(description.parameters), 0.0);
   start.frozen.assign(static_cast<std::size_t>(description.frozen), 0.0);
-  std::size_t gaussian = 0;
+  const std::string& kind = settings.text("init.kind");
+  if (kind == "gaussian") return gaussian(settings, description, std::move(start));
+  GivenStart given;
+  const GivenLayout layout = given_layout(description);
+  if (kind == "file") {
+    given = start_from_file(settings, layout);
+  } else {
+    given.parameters = start_from_record(settings, layout);
+  }
+  start.parameters = std::move(given.parameters);
+  given.untrained.resize(layout.untrained.size());
+  std::size_t number = 0;
   for (std::size_t h = 0; h < description.weights.size(); ++h) {
     const Weight& w = description.weights[h];
-    const double factor = w.signs ? 1 : stddev[gaussian++] * scaling(kind, description, w);
-    const std::uint64_t stream = random_stream("init/W/" + std::to_string(h + 1));
-    double* entries = (w.frozen ? start.frozen : start.parameters).data() + w.offset;
-    for (std::int64_t i = 0; i < w.size(); ++i) {
-      const double draw = normal_double(seed, stream, static_cast<std::uint64_t>(i));
-      entries[i] = w.signs ? (draw < 0 ? -1.0 : 1.0) : factor * draw;
+    if (!w.frozen) continue;
+    const std::vector<double>& values = given.untrained[number++];
+    double* entries = start.frozen.data() + w.offset;
+    if (values.empty()) {
+      draw(settings, description, h, 1, entries);  // signs: see validate_start
+    } else {
+      std::copy(values.begin(), values.end(), entries);
     }
   }
   return start;

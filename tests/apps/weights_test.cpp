@@ -1,9 +1,13 @@
 // Parameters out of a record, through NumPy and PyTorch, and back in as a start.
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "core/data/array_archive.hpp"
 #include "tests/apps/program.hpp"
+#include "tests/same_bits.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -83,6 +87,126 @@ TEST_F(Weights, SayWhatIsMissing) {
   refused({"nowhere", "w.npz"}, "nowhere");
   write_file(scratch_ / "there.npz", "");
   refused({"run", "there.npz"}, "there.npz exists");
+}
+
+/// A convolutional net with biases and frozen signs; INIT stands for its start.
+constexpr const char* network = R"(
+[model]
+kind = "network"
+layers = ["conv 2 3x2 padding 1 bias", "tanh", "pool 2", "flatten", "dense 3 bias", "tanh", "output frozen signs"]
+[data]
+source = "gaussian"
+shape = [3, 5, 4]
+count = 4
+outputs = 2
+targets = "random_normal"
+[init]
+INIT
+[optimizer]
+kind = "gd"
+learning_rate = 0.05
+[stop]
+steps = 20
+[probes]
+train_loss = { every = 10 }
+parameters = { every = 10 }
+)";
+
+class NetworkWeights : public ::testing::Test {
+ protected:
+  Outcome run(const std::string& init, const std::string& to) const {
+    std::string text = network;
+    text.replace(text.find("INIT"), 4, init);
+    write_file(scratch_ / "net.toml", text);
+    return run_program(scratch_.path(), {"run", "net.toml", "--out", to, "--quiet", "--device",
+                                         "cpu", "--overwrite"});
+  }
+  std::vector<NamedArray> weights(const std::string& record, int sample) const {
+    const Outcome out = run_program(
+        scratch_.path(),
+        {"data", "weights", record, "w.npz", "--overwrite", "--sample", std::to_string(sample)});
+    EXPECT_EQ(out.exit_code, 0) << out;
+    return read_arrays(scratch_ / "w.npz");
+  }
+  void expect_equal(const std::vector<NamedArray>& a, const std::vector<NamedArray>& b) const {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      EXPECT_EQ(a[i].name, b[i].name);
+      EXPECT_TRUE(test::same_bits(a[i].array.values, b[i].array.values)) << a[i].name;
+    }
+  }
+  Scratch scratch_;
+};
+
+TEST_F(NetworkWeights, GoOnWhereARecordOrAFileEnds) {
+  ASSERT_EQ(run("kind = \"gaussian\"\nstddev = 0.5", "all").exit_code, 0);
+  const std::vector<NamedArray> middle = weights("all", 1);
+  const std::vector<NamedArray> end = weights("all", 2);
+  write_arrays(scratch_ / "middle.npz", middle);
+  for (const std::string init : {"kind = \"record\"\nrecord = \"all\"\nmember = 0\nsample = 1",
+                                 "kind = \"file\"\npath = \"middle.npz\""}) {
+    const Outcome half = run(init, "half");
+    ASSERT_EQ(half.exit_code, 0) << half;
+    expect_equal(weights("half", 0), middle);
+    expect_equal(weights("half", 1), end);  // the signs are those of the same seed
+  }
+}
+
+TEST_F(NetworkWeights, ComeAsPyTorchNamesAndShapesThem) {
+  ASSERT_EQ(run("kind = \"gaussian\"\nstddev = 0.5", "all").exit_code, 0);
+  const std::vector<NamedArray> ours = weights("all", 2);
+  std::vector<NamedArray> theirs = ours;
+  ASSERT_EQ(theirs.size(), 4U);
+  const char* names[] = {"0.weight", "0.bias", "4.weight", "4.bias"};
+  for (std::size_t i = 0; i < 4; ++i) theirs[i].name = names[i];
+  Array& filter = theirs[0].array;
+  ASSERT_EQ(filter.shape, (std::vector<std::int64_t>{2, 18}));
+  filter.shape = {2, 3, 3, 2};
+  for (std::size_t out = 0; out < 2; ++out) {
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      for (std::size_t tap = 0; tap < 6; ++tap) {
+        filter.values[(out * 3 + channel) * 6 + tap] =
+            ours[0].array.values[out * 18 + tap * 3 + channel];
+      }
+    }
+  }
+  theirs[1].array.shape = {2};
+  theirs[3].array.shape = {3};
+  std::vector<double> signs{1, 1, -1, -1, 1, -1};
+  theirs.push_back({"W_3", {.shape = {2, 3}, .values = signs, .type = "f8"}});
+  write_arrays(scratch_ / "theirs.safetensors", theirs);
+  const std::string path = "kind = \"file\"\npath = \"theirs.safetensors\"";
+  ASSERT_EQ(run(path, "again").exit_code, 0);
+  expect_equal(weights("again", 0), ours);
+  const auto loss = [&] { return read_file(scratch_ / "again" / "record.nc"); };
+  const std::string with_signs = loss();
+  // Frozen weights of the file count: with others the run is another.
+  for (double& sign : signs) sign = -sign;
+  theirs.back().array.values = signs;
+  write_arrays(scratch_ / "theirs.safetensors", theirs);
+  ASSERT_EQ(run(path, "again").exit_code, 0);
+  expect_equal(weights("again", 0), ours);
+  EXPECT_NE(loss(), with_signs);
+}
+
+TEST_F(NetworkWeights, ThatDoNotFitAreNamed) {
+  ASSERT_EQ(run("kind = \"gaussian\"\nstddev = 0.5", "all").exit_code, 0);
+  std::vector<NamedArray> arrays = weights("all", 0);
+  const auto refused = [&](const std::string& init, const std::string& part) {
+    const Outcome outcome = run(init, "refused");
+    EXPECT_EQ(outcome.exit_code, 2) << outcome;
+    EXPECT_TRUE(contains(outcome.err, part)) << outcome;
+    EXPECT_FALSE(fs::exists(scratch_ / "refused"));
+  };
+  const std::string path = "kind = \"file\"\npath = \"bad.npz\"";
+  std::vector<NamedArray> less(arrays.begin(), arrays.end() - 1);
+  write_arrays(scratch_ / "bad.npz", less);
+  refused(path, "bad.npz with 3 arrays, expected one for each of the 4 arrays of conv");
+  std::swap(arrays[0].array.shape[0], arrays[0].array.shape[1]);
+  write_arrays(scratch_ / "bad.npz", arrays);
+  refused(path, "W_1 of shape (18, 2), expected (2, 18) or (2, 3, 3, 2), as in the arrays of conv");
+  refused("kind = \"orthogonal\"", "\"gaussian\", \"file\" or \"record\", the starts of a network");
+  refused("kind = \"record\"\nrecord = \"all\"\nmember = 7", "init.member: found 7");
 }
 
 }  // namespace

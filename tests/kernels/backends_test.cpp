@@ -67,8 +67,13 @@ TEST(Backends, MissingDevicesAreResourceErrorsThatSayWhy) {
 TEST(FmaPeak, IsMeasured) {
   const double single = cpu::measure_fma_peak<float>(0.02, 1);
   const double twice = cpu::measure_fma_peak<double>(0.02, 1);
-  EXPECT_GT(single, 1e9);
-  EXPECT_GT(twice, 0.5e9);
+#ifdef __SANITIZE_ADDRESS__  // instrumented, and beside another test: some operations a microsecond
+  constexpr double least = 0.01e9;
+#else
+  constexpr double least = 1e9;
+#endif
+  EXPECT_GT(single, least);
+  EXPECT_GT(twice, least / 2);
 }
 
 TEST(L2Bandwidth, IsMeasured) {

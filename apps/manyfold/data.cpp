@@ -5,8 +5,11 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,6 +17,7 @@
 
 #include "apps/manyfold/command.hpp"
 #include "apps/manyfold/weights.hpp"
+#include "core/data/array_archive.hpp"
 #include "core/data/array_file.hpp"
 #include "core/data/array_summary.hpp"
 #include "core/data/netcdf_reader.hpp"
@@ -108,6 +112,35 @@ std::string dimensions_text(const NetcdfReader::Variable& variable) {
   return "(" + text + ")";
 }
 
+/// What an archive has, a line for each array; of the only one, or of --variable, all about it.
+int inspect_archive(const fs::path& file, InspectFlags flags) {
+  const std::vector<NamedArray> arrays = read_arrays(file);
+  if (flags.variable.empty() && arrays.size() == 1) flags.variable = arrays.front().name;
+  if (!flags.variable.empty()) return inspect_array(file, flags);
+  if (flags.json) {
+    nlohmann::json listed = nlohmann::json::array();
+    for (const NamedArray& one : arrays) {
+      listed.push_back({{"name", one.name},
+                        {"type", one.array.type},
+                        {"shape", one.array.shape},
+                        {"norm", or_null(summarize(one.array).norm)}});
+    }
+    fmt::print("{}\n", nlohmann::json{{"file", file.string()}, {"arrays", listed}}.dump());
+    return exit_done;
+  }
+  print_line("file", file.string());
+  std::size_t width = 0;
+  for (const NamedArray& one : arrays) width = std::max(width, one.name.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const std::optional<double> norm = summarize(arrays[i].array).norm;
+    print_line(i == 0 ? "arrays" : "",
+               fmt::format("{:{}}  {}  {}{}", arrays[i].name, width, arrays[i].array.type,
+                           arrays[i].array.shape_text(),
+                           norm ? fmt::format(", norm {:.6g}", *norm) : std::string()));
+  }
+  return exit_done;
+}
+
 int inspect_record(const NetcdfReader& reader, bool as_json) {
   const auto members = members_by_status(reader);
   if (as_json) {
@@ -168,6 +201,7 @@ int inspect(const InspectFlags& flags) {
                       flags.file));
     }
   }
+  if (is_archive(file)) return inspect_archive(file, flags);
   if (file.extension() != ".nc" || !flags.variable.empty()) return inspect_array(file, flags);
   const NetcdfReader reader(file);
   return inspect_record(reader, flags.json);
@@ -378,7 +412,8 @@ Action add_data(CLI::App& program) {
   CLI::App& inspecting = *command.add_subcommand(
       "inspect", "What is in a .npy, .npz, .safetensors, .csv, .nc or IDX file, or in a record.");
   inspecting.add_option("file", seen->file, "array file, record, or folder of a run")->required();
-  inspecting.add_option("--variable", seen->variable, "variable of a .nc file: family_0/W_1");
+  inspecting.add_option("--variable", seen->variable,
+                        "variable of a .nc file, as family_0/W_1, or array of an archive");
   inspecting.add_flag("--json", seen->json, "print JSON");
 
   const auto converted = std::make_shared<ConvertFlags>();

@@ -189,6 +189,25 @@ TEST_F(NetworkWeights, ComeAsPyTorchNamesAndShapesThem) {
   EXPECT_NE(loss(), with_signs);
 }
 
+TEST_F(NetworkWeights, AreListedByInspect) {
+  ASSERT_EQ(run("kind = \"gaussian\"\nstddev = 0.5", "all").exit_code, 0);
+  (void)weights("all", 0);
+  const auto inspect = [&](Arguments more) {
+    more.insert(more.begin(), {"data", "inspect", "w.npz"});
+    const Outcome outcome = run_program(scratch_.path(), more);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome;
+    return outcome;
+  };
+  const Outcome listed = inspect({});
+  for (const char* part : {"W_1  f8  (2, 18), norm ", "b_1  f8  (1, 2), norm 0", "W_2", "b_2"}) {
+    EXPECT_TRUE(contains(listed.out, part)) << listed;
+  }
+  const auto arrays = inspect({"--json"}).json().at("arrays");
+  ASSERT_EQ(arrays.size(), 4U);
+  EXPECT_EQ(arrays[2].at("name"), "W_2");
+  EXPECT_TRUE(contains(inspect({"--variable", "W_1"}).out, "elements"));
+}
+
 TEST_F(NetworkWeights, ThatDoNotFitAreNamed) {
   ASSERT_EQ(run("kind = \"gaussian\"\nstddev = 0.5", "all").exit_code, 0);
   std::vector<NamedArray> arrays = weights("all", 0);

@@ -181,6 +181,10 @@ TEST_F(DocumentationTest, ExperimentFilesAreValid) {
   for (const char* folder : {"apps/experiments", "apps/gpu_check/experiments"}) {
     for (const auto& entry : fs::directory_iterator(source / folder)) {
       if (entry.path().extension() != ".toml") continue;
+      if (contains(read_file(entry.path()), "\"fashion_mnist\"") &&
+          !fs::exists("/usr/share/datasets/fashion-mnist")) {
+        continue;  // the Debian package is not there
+      }
       ++experiments;
       const Outcome outcome =
           run_program(source, {"info", entry.path().string(), "--device", "cpu"});

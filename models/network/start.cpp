@@ -64,6 +64,19 @@ GivenLayout given_layout(const Description& description) {
   return layout;
 }
 
+/// What init.path or init.record gives.
+GivenStart given_start(const Settings& settings, const Description& description) {
+  const GivenLayout layout = given_layout(description);
+  GivenStart given;
+  if (settings.text("init.kind") == "file") {
+    given = start_from_file(settings, layout);
+  } else {
+    given.parameters = start_from_record(settings, layout);
+  }
+  given.untrained.resize(layout.untrained.size());
+  return given;
+}
+
 /// The deviation of each Gaussian layer.
 std::vector<double> deviations(const Settings& settings, const Description& description) {
   std::vector<double> values{1.0};
@@ -107,14 +120,7 @@ void add_start_keys(Spec& spec) {
 void validate_start(const Settings& settings, const Description& description) {
   const std::string& kind = settings.text("init.kind");
   if (kind == "file" || kind == "record") {
-    const GivenLayout layout = given_layout(description);
-    GivenStart given;
-    if (kind == "file") {
-      given = start_from_file(settings, layout);
-    } else {
-      (void)start_from_record(settings, layout);
-    }
-    given.untrained.resize(layout.untrained.size());
+    const GivenStart given = given_start(settings, description);
     std::size_t number = 0;
     for (std::size_t h = 0; h < description.weights.size(); ++h) {
       const Weight& w = description.weights[h];
@@ -189,15 +195,8 @@ Start start(const Settings& settings, const Description& description) {
   start.frozen.assign(static_cast<std::size_t>(description.frozen), 0.0);
   const std::string& kind = settings.text("init.kind");
   if (kind == "gaussian") return gaussian(settings, description, std::move(start));
-  GivenStart given;
-  const GivenLayout layout = given_layout(description);
-  if (kind == "file") {
-    given = start_from_file(settings, layout);
-  } else {
-    given.parameters = start_from_record(settings, layout);
-  }
+  GivenStart given = given_start(settings, description);
   start.parameters = std::move(given.parameters);
-  given.untrained.resize(layout.untrained.size());
   std::size_t number = 0;
   for (std::size_t h = 0; h < description.weights.size(); ++h) {
     const Weight& w = description.weights[h];

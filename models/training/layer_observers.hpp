@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/executor/memory.hpp"
@@ -200,41 +201,42 @@ ProbeOf<Observed> layer_norm2_ratio_probe(std::string comment) {
 
 /// `validate`: whether there are neurons that can be balanced.
 template <class Observed>
-ProbeOf<Observed> neuron_balance_probe(std::string comment,
-                                       void (*validate)(const typename Observed::Settings&)) {
-  using Asked = typename Observed::Settings;
-  return {.kind = {.name = "neuron_balance",
+ProbeOf<Observed> neuron_probe(std::string name, std::string long_name, std::string comment,
+                               void (*validate)(const typename Observed::Settings&),
+                               ObserverBytes (*bytes)(const typename Observed::Settings&),
+                               ObserverMakerOf<Observed> make) {
+  return {.kind = {.name = std::move(name),
                    .extents = {"pair"},
                    .units = "1",
-                   .long_name = "balancedness of hidden neurons",
+                   .long_name = std::move(long_name),
                    .comment = std::move(comment),
                    .keys = {}},
-          .extents = [](const Asked& probe) { return each_pair(probe); },
+          .extents = [](const typename Observed::Settings& probe) { return each_pair(probe); },
           .validate = validate,
-          .bytes =
-              [](const Asked& probe) {
-                return ObserverBytes{.per_slot = double_bytes(hidden_neurons(probe))};
-              },
-          .make = observer_maker_of<Observed, LayerObservers<Observed>::template NeuronGap>()};
+          .bytes = bytes,
+          .make = make};
+}
+template <class Observed>
+ProbeOf<Observed> neuron_balance_probe(std::string comment,
+                                       void (*validate)(const typename Observed::Settings&)) {
+  return neuron_probe<Observed>(
+      "neuron_balance", "balancedness of hidden neurons", std::move(comment), validate,
+      [](const typename Observed::Settings& probe) {
+        return ObserverBytes{.per_slot = double_bytes(hidden_neurons(probe))};
+      },
+      observer_maker_of<Observed, LayerObservers<Observed>::template NeuronGap>());
 }
 template <class Observed>
 ProbeOf<Observed> neuron_balance_drift_probe(std::string comment,
                                              void (*validate)(const typename Observed::Settings&)) {
-  using Asked = typename Observed::Settings;
-  return {.kind = {.name = "neuron_balance_drift",
-                   .extents = {"pair"},
-                   .units = "1",
-                   .long_name = "drift of the balancedness of hidden neurons",
-                   .comment = std::move(comment),
-                   .keys = {}},
-          .extents = [](const Asked& probe) { return each_pair(probe); },
-          .validate = validate,
-          .bytes =
-              [](const Asked& probe) {
-                const std::size_t gaps = double_bytes(hidden_neurons(probe));
-                return ObserverBytes{.per_slot = 2 * gaps, .remembered = gaps};
-              },
-          .make = observer_maker_of<Observed, LayerObservers<Observed>::template NeuronDrift>()};
+  return neuron_probe<Observed>(
+      "neuron_balance_drift", "drift of the balancedness of hidden neurons", std::move(comment),
+      validate,
+      [](const typename Observed::Settings& probe) {
+        const std::size_t gaps = double_bytes(hidden_neurons(probe));
+        return ObserverBytes{.per_slot = 2 * gaps, .remembered = gaps};
+      },
+      observer_maker_of<Observed, LayerObservers<Observed>::template NeuronDrift>());
 }
 
 template <class Observed>

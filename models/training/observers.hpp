@@ -3,8 +3,9 @@
 // see in a struct
 //   struct Observed {
 //     using Settings = ProbeSettings;             // of an AskedProbe, before anything is allocated
-//     template <class T> using Scene = Scene<T>;  // what observers look at; has executor(),
-//     slots() using Needs = SceneNeeds;                   // what a probe wants of the scene
+//     // What observers look at; has executor() and slots().
+//     template <class T> using Scene = Scene<T>;
+//     using Needs = SceneNeeds;  // what a probe wants of the scene
 //   };
 // and instantiates its ProbeRegistry in one source file.
 #pragma once

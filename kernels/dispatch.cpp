@@ -210,6 +210,14 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
     reject("gemm: numbers of slots differ: A " + shape(args.a) + ", B " + shape(args.b) + ", C " +
            shape(args.c));
   }
+  if (args.finish != Finish::none && !args.c.dense()) reject("gemm: a finish wants a dense C");
+  if (args.finish == Finish::rectified_slope) {
+    check_layout("gemm", "state", args.state);
+    if (args.state.rows != m || args.state.cols != n || args.state.slots != args.c.slots ||
+        !args.state.dense()) {
+      reject("gemm: state " + shape(args.state) + " and C " + shape(args.c) + " differ in shape");
+    }
+  }
   if (args.c.slots == 0 || args.c.size() == 0) return;
   carry_out<T>(executor, Operation::gemm, &TypedTable<T>::gemm, args);
 }

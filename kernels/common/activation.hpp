@@ -30,13 +30,24 @@ MF_FN T activation_of(T z, T slope) {
   }
 }
 
+/// Either rectifier: relu where `below` is 0, so that 0 times an infinity does not occur.
+template <class T>
+MF_FN T rectified(T z, T below) {
+  return below == T(0) ? activation_of<Activation::relu>(z, below)
+                       : activation_of<Activation::leaky_relu>(z, below);
+}
+template <class T>
+MF_FN T rectified_slope(T state, T below) {
+  return state > T(0) ? T(1) : below;
+}
+
 /// s'(z) from s(z), for erf from z.
 template <Activation kind, class T>
 MF_FN T slope_of(T state, T slope) {
   if constexpr (kind == Activation::relu) {
-    return state > T(0) ? T(1) : T(0);
+    return rectified_slope(state, T(0));
   } else if constexpr (kind == Activation::leaky_relu) {
-    return state > T(0) ? T(1) : slope;
+    return rectified_slope(state, slope);
   } else if constexpr (kind == Activation::softplus) {
     return -expm1(-state);
   } else if constexpr (kind == Activation::tanh) {

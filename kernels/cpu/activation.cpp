@@ -1,37 +1,61 @@
-// Activations on the CPU: those of two straight pieces a slot at a time through the loops of this
-// instruction set, the others by their element bodies.
-#include "kernels/activation.hpp"
+// Activations on the CPU, by the loops of this instruction set, a slot at a time.
+#include "kernels/cpu/activation.hpp"
 
 #include <cstdint>
 
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/operations.hpp"
-#include "kernels/elements/activation.hpp"
 
 namespace manyfold::kernels::cpu {
 namespace {
 
-bool is_rectifier(Activation kind) {
-  return kind == Activation::relu || kind == Activation::leaky_relu;
-}
+static_assert(static_cast<int>(Activation::erf) + 1 == activations);
 
 template <class T>
-T slope_below_zero(Activation kind, double slope) {
-  return kind == Activation::relu ? T(0) : static_cast<T>(slope);
+const TypedLoops<T>& loops() {
+  return chosen_loops().*LoopsOf<T>::member;
 }
 
 }  // namespace
 
 template <class T>
+void activate_piece(const ActivateArgs<T>& args, T* y, const T* z, std::int64_t count) {
+  loops<T>().activate[static_cast<int>(args.kind)](y, z, static_cast<T>(args.scale),
+                                                   static_cast<T>(args.slope), count);
+}
+template void activate_piece(const ActivateArgs<float>&, float*, const float*, std::int64_t);
+template void activate_piece(const ActivateArgs<double>&, double*, const double*, std::int64_t);
+
+template <class T>
+void activation_slope_piece(const ActivationSlopeArgs<T>& args, T* dz, const T* state, const T* dy,
+                            std::int64_t count) {
+  const double scale = slope_follows_from_output(args.kind) ? 1.0 : args.scale;
+  loops<T>().activation_slope[static_cast<int>(args.kind)](
+      dz, state, dy, static_cast<T>(scale), static_cast<T>(args.slope), static_cast<T>(args.factor),
+      args.add, count);
+}
+template void activation_slope_piece(const ActivationSlopeArgs<float>&, float*, const float*,
+                                     const float*, std::int64_t);
+template void activation_slope_piece(const ActivationSlopeArgs<double>&, double*, const double*,
+                                     const double*, std::int64_t);
+
+template <class T>
+void finish_row(const GemmArgs<T>& args, T* c, const T* state, std::int64_t count) {
+  const auto kind = static_cast<int>(args.below == 0 ? Activation::relu : Activation::leaky_relu);
+  if (args.finish == Finish::rectify) loops<T>().activate[kind](c, c, args.by, args.below, count);
+  if (args.finish == Finish::rectified_slope) {
+    loops<T>().activation_slope[kind](c, state, c, T(1), args.below, args.by, false, count);
+  }
+}
+template void finish_row(const GemmArgs<float>&, float*, const float*, std::int64_t);
+template void finish_row(const GemmArgs<double>&, double*, const double*, std::int64_t);
+
+template <class T>
 void activate(Executor& executor, const ActivateArgs<T>& args) {
-  if (!is_rectifier(args.kind)) return elements::activate(ForEach(executor), args);
-  const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
   for_pieces(executor, args.y.slots, args.y.count,
-             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
-               loops.rectify(args.y.slot(slot) + first, args.z.slot(slot) + first,
-                             static_cast<T>(args.scale), slope_below_zero<T>(args.kind, args.slope),
-                             count);
+             [args](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               activate_piece(args, args.y.slot(slot) + first, args.z.slot(slot) + first, count);
              });
 }
 template void activate(Executor&, const ActivateArgs<float>&);
@@ -39,14 +63,11 @@ template void activate(Executor&, const ActivateArgs<double>&);
 
 template <class T>
 void activation_slope(Executor& executor, const ActivationSlopeArgs<T>& args) {
-  if (!is_rectifier(args.kind)) return elements::activation_slope(ForEach(executor), args);
-  const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
   for_pieces(executor, args.dz.slots, args.dz.count,
-             [args, &loops](std::int64_t slot, std::int64_t first, std::int64_t count) {
-               loops.rectified_slope(args.dz.slot(slot) + first, args.state.slot(slot) + first,
-                                     args.dy.slot(slot) + first,
-                                     slope_below_zero<T>(args.kind, args.slope),
-                                     static_cast<T>(args.factor), args.add, count);
+             [args](std::int64_t slot, std::int64_t first, std::int64_t count) {
+               activation_slope_piece(args, args.dz.slot(slot) + first,
+                                      args.state.slot(slot) + first, args.dy.slot(slot) + first,
+                                      count);
              });
 }
 template void activation_slope(Executor&, const ActivationSlopeArgs<float>&);

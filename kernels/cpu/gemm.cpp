@@ -5,6 +5,7 @@
 
 #include <cblas.h>
 
+#include "kernels/cpu/activation.hpp"
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/operations.hpp"
@@ -61,6 +62,13 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
                               leading_dimension(args.b), args.beta,
                               args.c.slot(slot) + row * args.c.row_stride + col,
                               leading_dimension(args.c));
+                    if (args.finish == Finish::none) return;
+                    for (std::int64_t r = row; r < row + rows; ++r) {
+                      const std::int64_t at = r * args.c.row_stride + col;
+                      const bool sloped = args.finish == Finish::rectified_slope;
+                      finish_row(args, args.c.slot(slot) + at,
+                                 sloped ? args.state.slot(slot) + at : nullptr, cols);
+                    }
                   });
       }
     });
@@ -81,7 +89,12 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
                            args.b.row_stride,
                            args.c.data,
                            args.c.slot_stride,
-                           args.c.row_stride};
+                           args.c.row_stride,
+                           loop_finish(args.finish),
+                           args.below,
+                           args.by,
+                           args.state.data,
+                           args.state.slot_stride};
   const TypedLoops<T>& loops = chosen_loops().*LoopsOf<T>::member;
   const auto scratch_bytes = static_cast<std::size_t>(loops.gemm_scratch(batch)) * sizeof(T);
   cpu(executor).for_slots(args.c.slots, [batch, &loops, scratch_bytes](SlotRange range) {

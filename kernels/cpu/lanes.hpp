@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "kernels/cpu/loops.hpp"
+
 namespace manyfold::kernels::cpu {
 
 /// C = alpha op(A) op(B) + beta C: op(A)(i, p) is element i * a_row + p * a_col of a, op(B)(p, j)
@@ -26,6 +28,26 @@ struct LaneGemm {
   bool b_shared;
   T* c;
   int64_t c_row;
+  LoopFinish finish;
+  T below, by;     ///< slope below zero; scale, or factor
+  const T* state;  ///< of rectified_slope: as C, rows state_row apart
+  int64_t state_row;
+};
+
+/// ExampleTermsArgs (kernels/examples.hpp) of the squared loss, without noise, of rows one after
+/// another. f, slope (row, output) and losses (row) have lanes; so have targets unless shared.
+template <class T>
+struct LaneSquared {
+  int64_t rows, outputs;
+  const T* f;
+  int64_t f_row;
+  double scale, weight;
+  const T* target;  ///< of the first row
+  int64_t target_row;
+  bool target_shared;
+  double* losses;  ///< null: not wanted
+  T* slope;        ///< null: not wanted; may be f
+  int64_t slope_row;
 };
 
 /// ResidualArgs (kernels/residual.hpp). mask: null, or one byte an element and lane, or shared.
@@ -184,6 +206,7 @@ struct TypedLaneLoops {
   int64_t lanes;
   void (*gemm)(const LaneGemm<T>& args);
   void (*residual)(const LaneResidual<T>& args);
+  void (*squared)(const LaneSquared<T>& args);
   void (*sparse)(const LaneSparse<T>& args);
   void (*sampled)(const LaneSampled<T>& args);
   void (*sparse_top_layer)(const LaneTopLayer<T>& args);

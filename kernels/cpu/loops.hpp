@@ -26,6 +26,12 @@ constexpr int64_t largest_own_gemm = 256;
 /// Doubles that copy_rounds takes at a time: four cache lines.
 constexpr int64_t copy_block = 32;
 
+/// Values of Activation (kernels/activation.hpp).
+constexpr int activations = 7;
+
+/// Finish of kernels/gemm.hpp.
+enum class LoopFinish { none, rectify, rectified_slope };
+
 /// GemmArgs (kernels/gemm.hpp), flattened.
 template <class T>
 struct GemmBatch {
@@ -38,6 +44,10 @@ struct GemmBatch {
   int64_t b_slot, b_row;
   T* c;
   int64_t c_slot, c_row;
+  LoopFinish finish;
+  T below, by;
+  const T* state;
+  int64_t state_slot;  ///< rows n apart
 };
 
 /// ResidualArgs (kernels/residual.hpp) for one slot.
@@ -69,10 +79,17 @@ struct TypedLoops {
                      int64_t count);
   void (*adam)(T* params, const T* grad, T* m, T* v, AdamNumbers<T> numbers, int64_t count);
   void (*sign_descend)(T* params, const T* grad, T step, int64_t count);
-  // kernels/activation.hpp for one slot: activations of two straight pieces, `slope` below 0.
-  void (*rectify)(T* y, const T* z, T scale, T slope, int64_t count);
-  void (*rectified_slope)(T* dz, const T* state, const T* dy, T slope, T factor, bool add,
-                          int64_t count);
+  // kernels/activation.hpp over `count` elements, by the number of the Activation; `below` is the
+  // slope of leaky_relu.
+  void (*activate[activations])(T* y, const T* z, T scale, T below, int64_t count);
+  void (*activation_slope[activations])(T* dz, const T* state, const T* dy, T scale, T below,
+                                        T factor, bool add, int64_t count);
+  // kernels/examples.hpp, the squared loss without noise: of `count` elements the slopes; of rows
+  // of `outputs` elements, row_stride apart in f and y, the losses.
+  void (*squared_slopes)(T* slope, const T* f, const T* y, double scale, double weight,
+                         int64_t count);
+  void (*squared_losses)(double* losses, const T* f, int64_t f_row, const T* y, int64_t y_row,
+                         int64_t rows, int64_t outputs, double scale, double weight);
   /// `rounds` times `fma_flops_per_round` operations in independent chains; adds to *sink.
   void (*fma_rounds)(int64_t rounds, T* sink);
   int64_t fma_flops_per_round;

@@ -18,6 +18,7 @@
 #include "kernels/common/draws.hpp"
 #include "kernels/common/schedule.hpp"
 #include "kernels/common/updates.hpp"
+#include "kernels/cpu/activation.hpp"
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/operations.hpp"
@@ -25,6 +26,8 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/drawn_residual.hpp"
 #include "kernels/elements/draws.hpp"
+#include "kernels/elements/examples.hpp"
+#include "kernels/elements/reduce.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"
@@ -214,7 +217,17 @@ class Thread {
   void carry_out(const Instruction& instruction, const ForEachLane& for_each) {
     switch (instruction.operation) {
       case Operation::gemm:
-        return gemm(instruction.as<GemmArgs<T>>());
+        return loops_.gemm(lane_gemm(instruction.as<GemmArgs<T>>()));
+      case Operation::activate:
+        return activate(instruction.as<ActivateArgs<T>>());
+      case Operation::activation_slope:
+        return activation_slope(instruction.as<ActivationSlopeArgs<T>>());
+      case Operation::example_terms:
+        return example_terms(instruction.as<ExampleTermsArgs<T>>(), for_each);
+      case Operation::gather_rows:
+        return gather_rows(instruction.as<GatherRowsArgs<T>>(), for_each);
+      case Operation::reduce:
+        return reduce(instruction.as<ReduceArgs>(), for_each);
       case Operation::residual:
         return residual(instruction.as<ResidualArgs<T>>());
       case Operation::drawn_residual:
@@ -288,16 +301,105 @@ class Thread {
     }
   }
 
-  void gemm(const GemmArgs<T>& args) {
+  static LaneGemm<T> lane_gemm(const GemmArgs<T>& args) {
     const bool ta = args.transpose_a == Transpose::yes;
     const bool tb = args.transpose_b == Transpose::yes;
-    loops_.gemm({args.c.rows, args.c.cols, ta ? args.a.rows : args.a.cols,  //
-                 args.alpha, args.beta,                                     //
-                 args.a.data, ta ? 1 : args.a.row_stride, ta ? args.a.row_stride : 1,
-                 args.a.slot_stride == 0,  //
-                 args.b.data, tb ? 1 : args.b.row_stride, tb ? args.b.row_stride : 1,
-                 args.b.slot_stride == 0,  //
-                 args.c.data, args.c.row_stride});
+    return {args.c.rows,
+            args.c.cols,
+            ta ? args.a.rows : args.a.cols,  //
+            args.alpha,
+            args.beta,  //
+            args.a.data,
+            ta ? 1 : args.a.row_stride,
+            ta ? args.a.row_stride : 1,
+            args.a.slot_stride == 0,  //
+            args.b.data,
+            tb ? 1 : args.b.row_stride,
+            tb ? args.b.row_stride : 1,
+            args.b.slot_stride == 0,  //
+            args.c.data,
+            args.c.row_stride,
+            loop_finish(args.finish),
+            args.below,
+            args.by,
+            args.state.data,
+            args.state.row_stride};
+  }
+
+  /// One piece for all lanes: activations go through arrays element by element, whoever's they are.
+  void activate(const ActivateArgs<T>& args) {
+    if (args.z.slot_stride != 0) {
+      return activate_piece(args, args.y.data, args.z.data, args.y.count * lanes_);
+    }
+    // Of what all members share, once, and then for everyone.
+    activate_piece(args, args.y.data, args.z.data, args.y.count);
+    for (std::int64_t i = args.y.count - 1; i >= 0; --i) {
+      std::fill_n(args.y.data + i * lanes_, lanes_, T{args.y.data[i]});
+    }
+  }
+  void activation_slope(const ActivationSlopeArgs<T>& args) {
+    if (args.state.slot_stride == 0) throw std::logic_error("an activation's state for all lanes");
+    activation_slope_piece(args, args.dz.data, args.state.data, args.dy.data,
+                           args.dz.count * lanes_);
+  }
+
+  void example_terms(const ExampleTermsArgs<T>& args, const ForEachLane& for_each) {
+    const bool of_lanes = args.labels.data == nullptr || args.labels.slot_stride != 0;
+    if (args.term == ExampleTerm::loss && args.loss == Loss::squared && args.noise == nullptr &&
+        args.rows == nullptr) {
+      const bool shared = args.targets.slot_stride == 0;
+      const std::int64_t first = args.first * args.targets.row_stride;
+      return loops_.squared({args.f.rows, args.f.cols, args.f.data, args.f.row_stride, args.scale,
+                             args.weight, args.targets.data + first * (shared ? 1 : lanes_),
+                             args.targets.row_stride, shared, args.out, args.slope.data,
+                             args.slope.row_stride});
+    }
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      for (std::int64_t r = 0; r < args.f.rows; ++r) {
+        elements::ExampleRow<T> row{};
+        row.f = args.f.data + r * args.f.row_stride * lanes_ + lane;
+        row.step = lanes_;
+        row.scale = args.scale;
+        row.outputs = args.f.cols;
+        row.example = args.rows != nullptr ? args.rows[r * lanes_ + lane] : args.first + r;
+        if (args.targets.data != nullptr) {
+          const bool shared = args.targets.slot_stride == 0;
+          const std::int64_t at = row.example * args.targets.row_stride;
+          row.target_data = args.targets.data + (shared ? at : at * lanes_ + lane);
+          row.target_step = shared ? 1 : lanes_;
+        }
+        row.label = -1;
+        if (args.labels.data != nullptr) {
+          row.label = args.labels.data[of_lanes ? row.example * lanes_ + lane : row.example];
+        }
+        if (args.slope.data != nullptr) {
+          row.slope_data = args.slope.data + r * args.slope.row_stride * lanes_ + lane;
+        }
+        const double term = elements::example_term_of(args, row, lane);
+        if (args.out != nullptr) args.out[r * lanes_ + lane] = term;
+      }
+    });
+  }
+
+  void gather_rows(const GatherRowsArgs<T>& args, const ForEachLane& for_each) {
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      for (std::int64_t r = 0; r < args.out.rows; ++r) {
+        const std::int64_t example = args.rows[r * lanes_ + lane];
+        for (std::int64_t c = 0; c < args.out.cols; ++c) {
+          const std::int64_t e = example * args.x.row_stride + c;
+          args.out.data[(r * args.out.row_stride + c) * lanes_ + lane] =
+              args.x.slot_stride == 0 ? args.x.data[e] : args.x.data[e * lanes_ + lane];
+        }
+      }
+    });
+  }
+
+  void reduce(const ReduceArgs& args, const ForEachLane& for_each) {
+    if (args.x_stride == 0 || args.y_stride == 0) throw std::logic_error("numbers for all lanes");
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      args.out[lane] = elements::reduced(args, args.x + lane,
+                                         args.y != nullptr ? args.y + lane : nullptr, lanes_);
+    });
   }
 
   static LanePattern lane_pattern(const resident::Pattern& p) {

@@ -10,6 +10,7 @@
 #include "core/portable.hpp"
 #include "kernels/cuda/for_each.cuh"
 #include "kernels/cuda/operations.cuh"
+#include "kernels/elements/activation.hpp"
 
 namespace manyfold::kernels::cuda {
 namespace {
@@ -61,6 +62,22 @@ void scale(Executor& executor, MatrixBatch<T> c, T beta) {
   });
 }
 
+/// cuBLAS has no epilogue for strided batches.
+template <class T>
+void finish(Executor& executor, const GemmArgs<T>& args) {
+  const Activation kind = args.below == T(0) ? Activation::relu : Activation::leaky_relu;
+  const double below = args.below;
+  const double by = args.by;
+  const VectorBatch<T> c = flatten(args.c);
+  if (args.finish == Finish::rectify) {
+    elements::activate(ForEach(executor), ActivateArgs<T>{kind, below, by, c, c});
+  } else if (args.finish == Finish::rectified_slope) {
+    elements::activation_slope(
+        ForEach(executor),
+        ActivationSlopeArgs<T>{kind, below, 1, flatten(args.state), c, by, false, c});
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -70,6 +87,7 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
   const std::int64_t k = ta ? args.a.rows : args.a.cols;
   if (k == 0) {
     scale(executor, args.c, args.beta);
+    finish(executor, args);
     return;
   }
   const Shape shape{ta ? CUBLAS_OP_T : CUBLAS_OP_N,
@@ -82,6 +100,7 @@ void gemm(Executor& executor, const GemmArgs<T>& args) {
                     leading_dimension(args.c),
                     narrow(args.c.slots)};
   multiply(cuda(executor).cublas(), shape, args);
+  finish(executor, args);
 }
 template void gemm(Executor&, const GemmArgs<float>&);
 template void gemm(Executor&, const GemmArgs<double>&);

@@ -12,9 +12,12 @@
 #include "kernels/cuda/operations.cuh"
 #include "kernels/cuda/perturb.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/elements/activation.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/drawn_residual.hpp"
 #include "kernels/elements/draws.hpp"
+#include "kernels/elements/examples.hpp"
+#include "kernels/elements/reduce.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
 #include "kernels/elements/stepping.hpp"
@@ -112,6 +115,7 @@ struct Product {
   T alpha, beta;
   T* c;
   int c_row;
+  const GemmArgs<T>* whole;  ///< for how it finishes
 
   explicit MF_KERNEL Product(const GemmArgs<T>& args)
       : m(static_cast<int>(args.c.rows)),
@@ -121,7 +125,8 @@ struct Product {
         alpha(args.alpha),
         beta(args.beta),
         c(args.c.data),
-        c_row(static_cast<int>(args.c.row_stride)) {
+        c_row(static_cast<int>(args.c.row_stride)),
+        whole(&args) {
     const bool ta = args.transpose_a == Transpose::yes;
     const bool tb = args.transpose_b == Transpose::yes;
     k = static_cast<int>(ta ? args.a.rows : args.a.cols);
@@ -134,7 +139,15 @@ struct Product {
     if (row >= m || col >= n) return;
     T& place = c[row * c_row + col];
     const T scaled = alpha * sum;
-    place = beta == T(0) ? scaled : fused(beta, place, scaled);
+    const T x = beta == T(0) ? scaled : fused(beta, place, scaled);
+    if (whole->finish == Finish::none) {
+      place = x;
+    } else if (whole->finish == Finish::rectify) {
+      place = rectified(whole->by * x, whole->below);
+    } else {
+      const T state = whole->state.data[row * n + col];
+      place = whole->by * (rectified_slope(state, whole->below) * x);
+    }
   }
 };
 
@@ -346,6 +359,16 @@ MF_KERNEL void carry_out(const Instruction& instruction) {
   switch (instruction.operation) {
     case Operation::gemm:
       return multiply(Product<T>(instruction.as<GemmArgs<T>>()));
+    case Operation::activate:
+      return elements::activate(for_each, instruction.as<ActivateArgs<T>>());
+    case Operation::activation_slope:
+      return elements::activation_slope(for_each, instruction.as<ActivationSlopeArgs<T>>());
+    case Operation::example_terms:
+      return elements::example_terms(for_each, instruction.as<ExampleTermsArgs<T>>());
+    case Operation::gather_rows:
+      return elements::gather_rows(for_each, instruction.as<GatherRowsArgs<T>>());
+    case Operation::reduce:
+      return elements::reduce(for_each, instruction.as<ReduceArgs>());
     case Operation::residual:
       return residual_in_block(instruction.as<ResidualArgs<T>>());
     case Operation::drawn_residual:

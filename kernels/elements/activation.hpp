@@ -13,8 +13,8 @@
 
 namespace manyfold::kernels::elements {
 
-template <Activation kind, class T, class Launcher>
-void activate_as(const Launcher& for_each, const ActivateArgs<T>& args) {
+MF_CALLS_EITHER template <Activation kind, class T, class Launcher>
+MF_FN void activate_as(const Launcher& for_each, const ActivateArgs<T>& args) {
   const auto scale = static_cast<T>(args.scale);
   const auto slope = static_cast<T>(args.slope);
   for_each("activate", args.y.slots, args.y.count,
@@ -23,8 +23,8 @@ void activate_as(const Launcher& for_each, const ActivateArgs<T>& args) {
            });
 }
 
-template <Activation kind, class T, class Launcher>
-void activation_slope_as(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
+MF_CALLS_EITHER template <Activation kind, class T, class Launcher>
+MF_FN void activation_slope_as(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
   const bool of_z = !slope_follows_from_output(kind);
   const auto scale = static_cast<T>(of_z ? args.scale : 1.0);
   const auto slope = static_cast<T>(args.slope);
@@ -39,8 +39,8 @@ void activation_slope_as(const Launcher& for_each, const ActivationSlopeArgs<T>&
 }
 
 /// f(the function's own type): std::integral_constant<Activation, kind>.
-template <class F>
-void with_activation(Activation kind, const F& f) {
+MF_CALLS_EITHER template <class F>
+MF_FN void with_activation(Activation kind, const F& f) {
   using std::integral_constant;
   switch (kind) {
     case Activation::linear:
@@ -60,13 +60,13 @@ void with_activation(Activation kind, const F& f) {
   }
 }
 
-template <class T, class Launcher>
-void activate(const Launcher& for_each, const ActivateArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void activate(const Launcher& for_each, const ActivateArgs<T>& args) {
   with_activation(args.kind, [&](auto kind) { activate_as<kind.value>(for_each, args); });
 }
 
-template <class T, class Launcher>
-void activation_slope(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void activation_slope(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
   with_activation(args.kind, [&](auto kind) { activation_slope_as<kind.value>(for_each, args); });
 }
 

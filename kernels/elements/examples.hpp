@@ -11,17 +11,23 @@
 
 namespace manyfold::kernels::elements {
 
-/// One row of a slot: outputs, and what they should be.
+/// One row of a slot: outputs, and what they should be. Outputs, slopes and targets stand some
+/// elements apart: 1, or the lanes of resident stepping on a CPU.
 template <class T>
 struct ExampleRow {
   const T* f;
+  std::int64_t step;  ///< of f and slope
   double scale;
   std::int64_t outputs;
   std::int64_t example;
-  const T* target;     ///< null: there are none
+  const T* target_data;  ///< null: there are none
+  std::int64_t target_step;
   std::int64_t label;  ///< -1: there is none
+  T* slope_data;       ///< null: not wanted
 
-  MF_FN double output(std::int64_t k) const { return scale * static_cast<double>(f[k]); }
+  MF_FN double output(std::int64_t k) const { return scale * static_cast<double>(f[k * step]); }
+  MF_FN T target(std::int64_t k) const { return target_data[k * target_step]; }
+  MF_FN T& slope(std::int64_t k) const { return slope_data[k * step]; }
 };
 
 template <class T>
@@ -33,17 +39,26 @@ MF_FN ExampleRow<T> example_row(const ExampleTermsArgs<T>& args, std::int64_t sl
                         ? nullptr
                         : args.targets.slot(slot) + example * args.targets.row_stride;
   const std::int64_t label = args.labels.data == nullptr ? -1 : args.labels.slot(slot)[example];
-  return {
-      args.f.slot(slot) + r * args.f.row_stride, args.scale, args.f.cols, example, target, label};
+  T* slope =
+      args.slope.data == nullptr ? nullptr : args.slope.slot(slot) + r * args.slope.row_stride;
+  return {args.f.slot(slot) + r * args.f.row_stride,
+          1,
+          args.scale,
+          args.f.cols,
+          example,
+          target,
+          1,
+          label,
+          slope};
 }
 
 /// The number of the label; -1 where there is neither label nor target.
 template <class T>
 MF_FN std::int64_t class_of(const ExampleRow<T>& row) {
-  if (row.label >= 0 || row.target == nullptr) return row.label;
+  if (row.label >= 0 || row.target_data == nullptr) return row.label;
   std::int64_t largest = 0;
   for (std::int64_t k = 1; k < row.outputs; ++k) {
-    if (row.target[k] > row.target[largest]) largest = k;
+    if (row.target(k) > row.target(largest)) largest = k;
   }
   return largest;
 }
@@ -52,7 +67,7 @@ MF_FN std::int64_t class_of(const ExampleRow<T>& row) {
 template <class T>
 MF_FN double sign_of_example(const ExampleRow<T>& row) {
   if (row.label >= 0) return row.label > 0 ? 1.0 : -1.0;
-  return row.target[0] < T(0) ? -1.0 : 1.0;
+  return row.target(0) < T(0) ? -1.0 : 1.0;
 }
 
 template <class T>
@@ -84,14 +99,14 @@ MF_FN double correct_of(const ExampleRow<T>& row) {
   return missing ? NAN : (largest == class_of(row) ? 1.0 : 0.0);
 }
 
-/// Loss of a row; its gradient in f times `weight` goes to `slope`, if that is there, which may be
-/// row.f: an output is read before its slope is written, and not after.
+/// Loss of a row; its gradient in f times `weight` goes to row.slope, if that is there, which may
+/// be row.f: an output is read before its slope is written, and not after.
 template <class T>
 MF_FN double squared_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row,
-                        std::int64_t slot, T* slope) {
+                        std::int64_t slot) {
   double sum = 0;
   for (std::int64_t k = 0; k < row.outputs; ++k) {
-    double y = static_cast<double>(row.target[k]);
+    double y = static_cast<double>(row.target(k));
     if (args.noise != nullptr) {
       const auto draw = (static_cast<std::uint64_t>(args.step[slot]) *
                              static_cast<std::uint64_t>(args.targets.rows) +
@@ -102,13 +117,15 @@ MF_FN double squared_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& ro
     }
     const double difference = row.output(k) - y;
     sum = fma(difference, difference, sum);
-    if (slope != nullptr) slope[k] = static_cast<T>(args.weight * args.scale * difference);
+    if (row.slope_data != nullptr) {
+      row.slope(k) = static_cast<T>(args.weight * args.scale * difference);
+    }
   }
   return 0.5 * sum;
 }
 
 template <class T>
-MF_FN double cross_entropy_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row, T* slope) {
+MF_FN double cross_entropy_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row) {
   // e^(f - largest): nothing overflows, and the sum is at least 1.
   double largest = row.output(0);
   for (std::int64_t k = 1; k < row.outputs; ++k) {
@@ -117,49 +134,47 @@ MF_FN double cross_entropy_of(const ExampleTermsArgs<T>& args, const ExampleRow<
   double sum = 0;
   for (std::int64_t k = 0; k < row.outputs; ++k) sum += exp(row.output(k) - largest);
   const double loss = log(sum) + (largest - row.output(row.label));
-  if (slope == nullptr) return loss;
+  if (row.slope_data == nullptr) return loss;
   for (std::int64_t k = 0; k < row.outputs; ++k) {
     const double share = exp(row.output(k) - largest) / sum;
-    slope[k] = static_cast<T>(args.weight * args.scale * (k == row.label ? share - 1 : share));
+    row.slope(k) = static_cast<T>(args.weight * args.scale * (k == row.label ? share - 1 : share));
   }
   return loss;
 }
 
 template <class T>
-MF_FN double logistic_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row, T* slope) {
+MF_FN double logistic_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row) {
   const double y = sign_of_example(row);
   const double m = y * row.output(0);
   const double e = exp(-fabs(m));
-  if (slope != nullptr) {
+  if (row.slope_data != nullptr) {
     const double share = (m > 0 ? e : 1.0) / (1 + e);  // sigmoid(-m)
-    slope[0] = static_cast<T>(-args.weight * args.scale * y * share);
+    row.slope(0) = static_cast<T>(-args.weight * args.scale * y * share);
   }
   return (m < 0 ? -m : 0.0) + log1p(e);
 }
 
 template <class T>
-MF_FN double example_term_of(const ExampleTermsArgs<T>& args, std::int64_t slot, std::int64_t r) {
-  const ExampleRow<T> row = example_row(args, slot, r);
+MF_FN double example_term_of(const ExampleTermsArgs<T>& args, const ExampleRow<T>& row,
+                             std::int64_t slot) {
   if (args.term == ExampleTerm::correct) return correct_of(row);
   if (args.term == ExampleTerm::margin) return margin_of(row);
-  T* slope =
-      args.slope.data == nullptr ? nullptr : args.slope.slot(slot) + r * args.slope.row_stride;
-  if (args.loss == Loss::squared) return args.weight * squared_of(args, row, slot, slope);
-  if (args.loss == Loss::logistic) return args.weight * logistic_of(args, row, slope);
-  return args.weight * cross_entropy_of(args, row, slope);
+  if (args.loss == Loss::squared) return args.weight * squared_of(args, row, slot);
+  if (args.loss == Loss::logistic) return args.weight * logistic_of(args, row);
+  return args.weight * cross_entropy_of(args, row);
 }
 
-template <class T, class Launcher>
-void example_terms(const Launcher& for_each, const ExampleTermsArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void example_terms(const Launcher& for_each, const ExampleTermsArgs<T>& args) {
   for_each("example_terms", args.f.slots, args.f.rows,
            [=] MF_KERNEL(std::int64_t slot, std::int64_t r) {
-             const double term = example_term_of(args, slot, r);
+             const double term = example_term_of(args, example_row(args, slot, r), slot);
              if (args.out != nullptr) args.out[slot * args.out_stride + r] = term;
            });
 }
 
-template <class T, class Launcher>
-void gather_rows(const Launcher& for_each, const GatherRowsArgs<T>& args) {
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void gather_rows(const Launcher& for_each, const GatherRowsArgs<T>& args) {
   for_each("gather_rows", args.out.slots, args.out.size(),
            [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
              const std::int64_t r = i / args.out.cols;

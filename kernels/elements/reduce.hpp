@@ -10,34 +10,48 @@
 
 namespace manyfold::kernels::elements {
 
-template <class Launcher>
-void reduce(const Launcher& for_each, const ReduceArgs& args) {
-  for_each("reduce", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
-    const double* x = args.x + slot * args.x_stride;
-    const double* y = args.y != nullptr ? args.y + slot * args.y_stride : nullptr;
-    double sum = 0;
-    double largest = 0;
-    double least = x[0];
-    std::int64_t place = 0;
-    bool all = true;
-    bool missing = false;
-    for (std::int64_t i = 0; i < args.count; ++i) {
-      const double difference = y != nullptr ? x[i] - y[i] : x[i];
-      missing = missing || difference != difference;
-      sum += x[i];
-      if (fabs(difference) > largest) largest = fabs(difference);
-      if (x[i] < least) {
-        least = x[i];
-        place = i;
-      }
-      all = all && x[i] <= args.threshold;
+/// Of x_0, x_1, ... and y (may be null), whose elements are `step` apart.
+MF_FN double reduced(const ReduceArgs& args, const double* x, const double* y, std::int64_t step) {
+  double sum = 0;
+  double largest = 0;
+  double least = x[0];
+  std::int64_t place = 0;
+  bool all = true;
+  bool missing = false;
+  for (std::int64_t i = 0; i < args.count; ++i) {
+    const double here = x[i * step];
+    const double difference = y != nullptr ? here - y[i * step] : here;
+    missing = missing || difference != difference;
+    sum += here;
+    if (fabs(difference) > largest) largest = fabs(difference);
+    if (here < least) {
+      least = here;
+      place = i;
     }
-    double value = sum;
-    if (args.reduction == Reduction::largest_difference) value = largest;
-    if (args.reduction == Reduction::least) value = least;
-    if (args.reduction == Reduction::least_place) value = static_cast<double>(place);
-    if (args.reduction == Reduction::all_at_most) value = all ? 1 : 0;
-    args.out[slot * args.out_stride] = missing ? NAN : value;
+    all = all && here <= args.threshold;
+  }
+  if (missing) return NAN;
+  switch (args.reduction) {
+    case Reduction::largest_difference:
+      return largest;
+    case Reduction::least:
+      return least;
+    case Reduction::least_place:
+      return static_cast<double>(place);
+    case Reduction::all_at_most:
+      return all ? 1 : 0;
+    case Reduction::sum:
+      break;
+  }
+  return sum;
+}
+
+MF_CALLS_EITHER template <class Launcher>
+MF_FN void reduce(const Launcher& for_each, const ReduceArgs& args) {
+  for_each("reduce", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
+    args.out[slot * args.out_stride] =
+        reduced(args, args.x + slot * args.x_stride,
+                args.y != nullptr ? args.y + slot * args.y_stride : nullptr, 1);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -305,6 +306,18 @@ class Compiler {
   std::int64_t arena_bytes_ = 0;
 };
 
+/// Element types of a step's typed operations, in bytes. Lanes are as many as a vector has
+/// elements, so there can be but one.
+std::set<std::int32_t> element_types(const Calls& calls) {
+  std::set<std::int32_t> found;
+  for (const auto& section : calls) {
+    for (const Instruction& instruction : section) {
+      if (instruction.element_bytes != 0) found.insert(instruction.element_bytes);
+    }
+  }
+  return found;
+}
+
 /// Copies to the device what an interpreter there reads. A CPU reads the host's.
 void upload(Executor& executor, Program& program) {
   program.device = program.host;
@@ -341,6 +354,9 @@ Compiled compile(Executor& executor, const CompileArgs& args) {
     if (!capture.refused().empty()) {
       return {nullptr, capture.refused() + " has no resident form"};
     }
+  }
+  if (element_types(calls).size() > 1) {
+    return {nullptr, "a step of two precisions has no resident form"};
   }
   PatternMemory patterns;
   fuse_drawn(calls);

@@ -77,7 +77,7 @@ class Chain {
 
   static bool plain(const Product& g, Transpose a, Transpose b) {
     return g.transpose_a == a && g.transpose_b == b && g.alpha == 1 && g.beta == 0 &&
-           g.a.slot_stride != 0 && g.b.slot_stride != 0;
+           g.finish == Finish::none && g.a.slot_stride != 0 && g.b.slot_stride != 0;
   }
 
   /// P_1 = W_1, P_h = W_h P_{h-1}, and the residual of P_L.

@@ -35,8 +35,8 @@ class Fuser {
     for (Instruction& instruction : section) {
       if (is(instruction, Operation::gemm)) {
         const auto& g = instruction.as<GemmArgs<T>>();
-        if (same(g.c, r.w) && g.alpha == 1 && g.beta == 0 && g.a.slot_stride != 0 &&
-            g.b.slot_stride != 0)
+        if (same(g.c, r.w) && g.alpha == 1 && g.beta == 0 && g.finish == Finish::none &&
+            g.a.slot_stride != 0 && g.b.slot_stride != 0)
           found = &instruction;
       }
       if (is(instruction, Operation::residual) &&
@@ -65,7 +65,7 @@ class Fuser {
             const auto& g = instruction.as<GemmArgs<T>>();
             const bool left = same(g.a, r.residual);
             const bool right = same(g.b, r.residual);
-            if (left == right) return false;
+            if (left == right || g.finish != Finish::none) return false;
             if ((left ? g.b : g.a).slot_stride == 0) return false;
             if ((left ? bytes_of(g.b) : bytes_of(g.a)).meets(s)) return false;
           } else if (is(instruction, Operation::add_scaled)) {

@@ -31,6 +31,7 @@ template <class T, class Visitor>
 MF_FN void each_operand(GemmArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.a, Access::read);
   visit.matrix(args.b, Access::read);
+  visit.matrix(args.state, Access::read);
   visit.matrix(args.c, args.beta != T(0) ? Access::update : Access::write);
 }
 
@@ -231,6 +232,13 @@ MF_FN void each_operand(CombineArgs& args, Visitor&& visit) {
 }
 
 template <class Visitor>
+MF_FN void each_operand(ReduceArgs& args, Visitor&& visit) {
+  visit.numbers(args.x, args.count, args.x_stride, Access::read);
+  visit.numbers(args.y, args.count, args.y_stride, Access::read);
+  visit.numbers(args.out, 1, args.out_stride, Access::write);
+}
+
+template <class Visitor>
 MF_FN void each_operand(ExtremeArgs& args, Visitor&& visit) {
   visit.numbers(args.values, args.count, args.values_stride, Access::read);
   visit.numbers(args.extremes, args.count, args.extremes_stride, Access::update);
@@ -275,6 +283,39 @@ MF_FN void each_operand(TeacherCheckArgs<T>& args, Visitor&& visit) {
   visit.numbers(args.global_angle, 1, 1, Access::read);
   visit.numbers(args.spurious_a, 1, 1, Access::read);
   visit.numbers(args.spurious_angle, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(ActivateArgs<T>& args, Visitor&& visit) {
+  visit.vector(args.z, Access::read);
+  visit.vector(args.y, Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(ActivationSlopeArgs<T>& args, Visitor&& visit) {
+  visit.vector(args.state, Access::read);
+  visit.vector(args.dy, Access::read);
+  visit.vector(args.dz, args.add ? Access::update : Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(ExampleTermsArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.f, Access::read);
+  visit.matrix(args.targets, Access::read);
+  visit.vector(args.labels, Access::read);
+  visit.numbers(args.rows, args.f.rows, args.rows_stride, Access::read);
+  visit.numbers(args.noise, 1, 1, Access::read);
+  visit.numbers(args.seeds, 1, 1, Access::read);
+  visit.numbers(args.step, 1, 1, Access::read);
+  visit.numbers(args.out, args.f.rows, args.out_stride, Access::write);
+  visit.matrix(args.slope, Access::write);
+}
+
+template <class T, class Visitor>
+MF_FN void each_operand(GatherRowsArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.x, Access::read);
+  visit.numbers(args.rows, args.out.rows, args.rows_stride, Access::read);
+  visit.matrix(args.out, Access::write);
 }
 
 template <class T, class Visitor>

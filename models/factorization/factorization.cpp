@@ -194,6 +194,7 @@ std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::in
 const ModelKind& factorization_kind() {
   static const ModelKind kind{
       .names = factorization::model_names(),
+      .decays = true,
       .add_keys = factorization::add_keys,
       .probes = factorization::probe_kinds,
       .validate = factorization::validate,

@@ -1,4 +1,4 @@
-// Weight decay, and the balancing regularizer of asymmetric factorizations.
+// The balancing regularizer of asymmetric factorizations, beside weight decay.
 #include "models/factorization/penalty.hpp"
 
 #include <string>
@@ -13,21 +13,19 @@ namespace {
 
 using kernels::Transpose;
 
-constexpr const char* l2_key = "objective.l2";
 constexpr const char* balance_key = "objective.balance_penalty";
 
 /// r of W = U V^T.
 std::int64_t inner_size(const Shape& shape) { return shape.layer_rows(1); }
 
+/// The penalty over lambda ||theta||^2.
+double l2_value(const Settings& settings) {
+  return convention_of(settings) == Convention::paper ? 1.0 : 0.5;
+}
+
 }  // namespace
 
 void add_penalty_keys(Spec& spec) {
-  spec.add({.path = l2_key,
-            .type = Type::number,
-            .doc = "Weight decay lambda: adds lambda/2 ||theta||^2 to the train loss (lambda "
-                   "||theta||^2 under the convention \"paper\") and its gradient to the gradient.",
-            .min = 0,
-            .when = for_factorizations()});
   spec.add({.path = balance_key,
             .type = Type::number,
             .doc = "Coefficient c of the penalty c ||U^T U - V^T V||_F^2 of W = U V^T; 1/8 in "
@@ -45,15 +43,13 @@ void validate_penalty(const Settings& settings, const Shape& shape) {
 }
 
 std::string penalty_text(const Settings& settings) {
-  std::string text;
-  if (settings.has(l2_key)) text += " l2";
+  std::string text = weight_decay_text(settings);
   if (settings.has(balance_key)) text += " balance_penalty";
   return text;
 }
 
 double penalty_flops(const Settings& settings, const Shape& shape) {
-  double flops = 0;
-  if (settings.has(l2_key)) flops += 2 * static_cast<double>(shape.parameters());
+  double flops = weight_decay_flops(settings, shape.parameters());
   if (settings.has(balance_key)) {
     const auto r = static_cast<double>(inner_size(shape));
     // U^T U, V^T V, U D and D V^T, and the coefficient times D.
@@ -64,13 +60,10 @@ double penalty_flops(const Settings& settings, const Shape& shape) {
 
 template <class T>
 std::size_t Penalty<T>::bytes_per_slot(const Settings& settings, const Shape& shape) {
-  const bool l2 = settings.has(l2_key);
-  const bool balance = settings.has(balance_key);
-  std::size_t bytes = l2 || balance ? sizeof(double) : 0;
-  if (l2) bytes += Hyperparameter::bytes_per_slot(settings, l2_key);
-  if (balance) {
+  std::size_t bytes = WeightDecay<T>::bytes_per_slot(settings);
+  if (settings.has(balance_key)) {
     const std::int64_t r = inner_size(shape);
-    bytes += Hyperparameter::bytes_per_slot(settings, balance_key) +
+    bytes += sizeof(double) + Hyperparameter::bytes_per_slot(settings, balance_key) +
              static_cast<std::size_t>(padded<T>(r * r)) * sizeof(T);
   }
   return bytes;
@@ -79,47 +72,28 @@ std::size_t Penalty<T>::bytes_per_slot(const Settings& settings, const Shape& sh
 template <class T>
 Penalty<T>::Penalty(Executor& executor, const Settings& example, const Shape& shape,
                     std::int64_t slots)
-    : executor_(executor) {
-  const bool paper = convention_of(example) == Convention::paper;
-  l2_value_ = paper ? 1.0 : 0.5;
-  l2_gradient_ = 2 * l2_value_ * (shape.symmetric_model ? 0.5 : 1.0);
-  if (example.has(l2_key)) l2_.emplace(executor, slots, example, l2_key);
+    : executor_(executor),
+      decay_(executor, example, slots, l2_value(example),
+             2 * l2_value(example) * (shape.symmetric_model ? 0.5 : 1.0)) {
   if (example.has(balance_key)) {
     const std::int64_t r = inner_size(shape);
     balance_.emplace(executor, slots, example, balance_key);
     balance_stride_ = padded<T>(r * r);
     difference_ = Buffer<T>(executor, slots * balance_stride_);
+    square_ = Buffer<double>(executor, slots);
   }
-  if (l2_ || balance_) square_ = Buffer<double>(executor, slots);
 }
 
 template <class T>
 void Penalty<T>::load(std::span<const Settings> members) {
-  if (l2_) l2_->load(members);
+  decay_.load(members);
   if (balance_) balance_->load(members);
 }
 
 template <class T>
 void Penalty<T>::add(const kernels::StepControl& control, const Chain<T>& chain, double* loss) {
-  if (l2_) add_l2(control, chain, loss);
+  decay_.add(control, chain.parameters(), loss);
   if (balance_) add_balance(control, chain, loss);
-}
-
-template <class T>
-void Penalty<T>::add_l2(const kernels::StepControl& control, const Chain<T>& chain, double* loss) {
-  l2_->update(control);
-  const Parameters<T> parameters = chain.parameters();
-  kernels::add_scaled<T>(executor_, {.x = parameters.values,
-                                     .scale = l2_gradient_,
-                                     .coefficient = l2_->data(),
-                                     .y = parameters.gradient});
-  if (loss == nullptr) return;
-  kernels::sum_of_squares<T>(executor_, {parameters.values, square_.data(), 1});
-  kernels::accumulate(executor_, {.slots = chain.slots(),
-                                  .scale = l2_value_,
-                                  .a = l2_->data(),
-                                  .b = square_.data(),
-                                  .out = loss});
 }
 
 /// With D = U^T U - V^T V: the gradient of c ||D||^2 is 4c U D in U and -4c V D in V, and D is

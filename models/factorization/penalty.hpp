@@ -1,6 +1,7 @@
 // Penalties on the parameters of a factorization, added to its objective:
 //   objective.l2 = lambda            lambda/2 ||theta||^2; lambda ||theta||^2 under the convention
-//                                    "paper" (Wang and Jacot 2023)
+//                                    "paper" (Wang and Jacot 2023);
+//                                    models/training/weight_decay.hpp
 //   objective.balance_penalty = c    c ||U^T U - V^T V||_F^2 of W = U V^T, U = W_2, V^T = W_1
 //                                    (Du, Hu, Lee 2018, eq. 3, with c = 1/8)
 // Their values enter the train loss whole. The symmetric model descends f / 2, so there half of
@@ -19,6 +20,7 @@
 #include "kernels/stepping.hpp"
 #include "models/factorization/chain.hpp"
 #include "models/training/hyperparameter.hpp"
+#include "models/training/weight_decay.hpp"
 
 namespace manyfold::factorization {
 
@@ -43,14 +45,11 @@ class Penalty {
   void add(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
 
  private:
-  void add_l2(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
   void add_balance(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
 
   Executor& executor_;
-  double l2_value_;     ///< the penalty over lambda ||theta||^2
-  double l2_gradient_;  ///< the gradient over lambda theta
   std::int64_t balance_stride_ = 0;
-  std::optional<Hyperparameter> l2_;
+  WeightDecay<T> decay_;
   std::optional<Hyperparameter> balance_;
   Buffer<double> square_;  ///< (slot)
   Buffer<T> difference_;   ///< U^T U - V^T V, (slot, r, r)

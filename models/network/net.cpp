@@ -162,8 +162,44 @@ MatrixBatch<U> Net<T>::by_place(const MatrixBatch<U>& m, std::int64_t places) {
 
 template <class T>
 void Net<T>::multiply(Transpose ta, Transpose tb, MatrixBatch<const T> a, MatrixBatch<const T> b,
-                      MatrixBatch<T> c, double alpha, bool add) const {
-  kernels::gemm<T>(executor_, {ta, tb, static_cast<T>(alpha), a, b, add ? T(1) : T(0), c, math_});
+                      MatrixBatch<T> c, double alpha, bool add, const Ending& ending) const {
+  kernels::gemm<T>(executor_, {ta, tb, static_cast<T>(alpha), a, b, add ? T(1) : T(0), c, math_,
+                               ending.finish, ending.below, ending.by, ending.state});
+}
+
+template <class T>
+std::optional<T> Net<T>::below_zero(const Layer& layer) {
+  if (layer.kind != LayerKind::activation) return std::nullopt;
+  if (layer.activation == kernels::Activation::relu) return T(0);
+  if (layer.activation == kernels::Activation::leaky_relu) return static_cast<T>(layer.slope);
+  return std::nullopt;
+}
+
+template <class T>
+typename Net<T>::Ending Net<T>::forward_ending(std::size_t node) const {
+  if (node + 1 == tape_.nodes.size()) return {};
+  const Node& next = tape_.nodes[node + 1];
+  const std::optional<T> below = below_zero(layer_of(next));
+  const Value& made = tape_.values[static_cast<std::size_t>(tape_.nodes[node].out)];
+  const Value& state = tape_.values[static_cast<std::size_t>(next.out)];
+  if (!below || next.in != tape_.nodes[node].out || made.storage != state.storage) return {};
+  return {kernels::Finish::rectify, *below, static_cast<T>(made.scale), {}};
+}
+
+template <class T>
+typename Net<T>::Ending Net<T>::backward_ending(std::size_t step) const {
+  if (step + 1 == tape_.backward.size()) return {};
+  const BackwardStep& here = tape_.backward[step];
+  const BackwardStep& next = tape_.backward[step + 1];
+  const Node& node = tape_.nodes[static_cast<std::size_t>(next.node)];
+  const std::optional<T> below = below_zero(layer_of(node));
+  const int buffer = here.in.buffer;
+  if (!below || buffer < 0 || next.out.buffer != buffer || next.in.buffer != buffer || next.add ||
+      next.copy_from >= 0)
+    return {};
+  const double scale = tape_.values[static_cast<std::size_t>(node.in)].scale;
+  return {kernels::Finish::rectified_slope, *below,
+          static_cast<T>(next.out.scale / next.in.scale * scale), own(node.out)};
 }
 
 template <class T>
@@ -177,14 +213,14 @@ MatrixBatch<const T> Net<T>::operand(const Node& node, const Layer& layer) {
 }
 
 template <class T>
-void Net<T>::product(const Node& node, const Layer& layer) {
+void Net<T>::product(const Node& node, const Layer& layer, const Ending& ending) {
   const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
   const MatrixBatch<T> out = by_place(own(node.out), places);
   if (layer.bias) {
     multiply(keep, keep, ones(out.rows), bias(layer.weight, parameters_), out, 1, false);
   }
   const double scale = layer.scale * tape_.values[static_cast<std::size_t>(node.in)].scale;
-  multiply(keep, flip, operand(node, layer), weight(layer.weight), out, scale, layer.bias);
+  multiply(keep, flip, operand(node, layer), weight(layer.weight), out, scale, layer.bias, ending);
 }
 
 template <class T>
@@ -192,14 +228,18 @@ void Net<T>::forward(MatrixBatch<const T> x) {
   if (x.rows > rows_) throw std::logic_error("more examples than the network has room for");
   current_rows_ = x.rows;
   input_ = x;
-  for (const Node& node : tape_.nodes) {
+  for (std::size_t i = 0; i < tape_.nodes.size(); ++i) {
+    const Node& node = tape_.nodes[i];
     const Layer& layer = layer_of(node);
     const Value& in = tape_.values[static_cast<std::size_t>(node.in)];
     switch (layer.kind) {
       case LayerKind::dense:
-      case LayerKind::conv:
-        product(node, layer);
+      case LayerKind::conv: {
+        const Ending ending = forward_ending(i);
+        product(node, layer, ending);
+        if (ending.finish != kernels::Finish::none) ++i;  // the activation is done
         break;
+      }
       case LayerKind::activation:
         kernels::activate<T>(executor_, {.kind = layer.activation,
                                          .slope = layer.slope,
@@ -227,8 +267,8 @@ void Net<T>::forward(MatrixBatch<const T> x) {
 }
 
 template <class T>
-void Net<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer,
-                          bool add) {
+void Net<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add,
+                          const Ending& ending) {
   const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
   const MatrixBatch<const T> out =
       by_place(MatrixBatch<const T>(gradient(step.out.buffer, layer.result.size())), places);
@@ -245,7 +285,7 @@ void Net<T>::product_back(const BackwardStep& step, const Node& node, const Laye
   const MatrixBatch<T> in = gradient(step.in.buffer, layer.in.size());
   const MatrixBatch<const T> w = weight(layer.weight);
   if (layer.kind == LayerKind::dense) {
-    multiply(keep, keep, out, w, in, factor, step.add);
+    multiply(keep, keep, out, w, in, factor, step.add, ending);
     return;
   }
   const std::int64_t size = places * layer.window.patch_size();
@@ -260,7 +300,8 @@ void Net<T>::product_back(const BackwardStep& step, const Node& node, const Laye
 
 template <class T>
 void Net<T>::backward(bool add) {
-  for (const BackwardStep& step : tape_.backward) {
+  for (std::size_t i = 0; i < tape_.backward.size(); ++i) {
+    const BackwardStep& step = tape_.backward[i];
     const Node& node = tape_.nodes[static_cast<std::size_t>(step.node)];
     const Layer& layer = layer_of(node);
     const std::int64_t features = layer.in.size();
@@ -272,9 +313,14 @@ void Net<T>::backward(bool add) {
     const double factor = step.in.buffer < 0 ? 0 : step.out.scale / step.in.scale;
     const double in_scale = tape_.values[static_cast<std::size_t>(node.in)].scale;
     switch (layer.kind) {
-      case LayerKind::dense:
+      case LayerKind::dense: {
+        const Ending ending = backward_ending(i);
+        product_back(step, node, layer, add, ending);
+        if (ending.finish != kernels::Finish::none) ++i;  // the activation below is done
+        break;
+      }
       case LayerKind::conv:
-        product_back(step, node, layer, add);
+        product_back(step, node, layer, add, {});
         break;
       case LayerKind::activation: {
         if (step.in.buffer < 0) break;

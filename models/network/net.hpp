@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/executor/executor.hpp"
@@ -74,12 +75,27 @@ class Net {
   template <class U>
   static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places);
 
-  void product(const Node& node, const Layer& layer);
+  /// How a product ends where the rectifier that follows, or its slope on the way back, is in its
+  /// place: together with it.
+  struct Ending {
+    kernels::Finish finish = kernels::Finish::none;
+    T below = 0;
+    T by = 1;
+    MatrixBatch<const T> state{};
+  };
+  /// A rectifier's slope under 0; nothing for other layers.
+  static std::optional<T> below_zero(const Layer& layer);
+  Ending forward_ending(std::size_t node) const;
+  Ending backward_ending(std::size_t step) const;
+
+  void product(const Node& node, const Layer& layer, const Ending& ending);
   /// Rows that multiply W: the input itself, or its patches.
   MatrixBatch<const T> operand(const Node& node, const Layer& layer);
-  void product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add);
+  void product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add,
+                    const Ending& ending);
   void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,
-                MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add) const;
+                MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add,
+                const Ending& ending = Ending()) const;
   MatrixBatch<const T> ones(std::int64_t rows) const;
 
   Executor& executor_;

@@ -17,6 +17,7 @@
 #include "models/network/probes.hpp"
 #include "models/network/problem.hpp"
 #include "models/network/start.hpp"
+#include "models/training/weight_decay.hpp"
 
 namespace manyfold {
 namespace network {
@@ -32,6 +33,7 @@ class NetworkModel final : public Model {
 
   void load(std::span<const Settings> members) override {
     objective_.load(members);
+    decay_.load(members);
     // Slots without a member compute too: on weights of 0.
     std::vector<T> values(static_cast<std::size_t>(net_.values().size()), T{0});
     std::vector<T> frozen(static_cast<std::size_t>(net_.frozen().size()), T{0});
@@ -50,7 +52,9 @@ class NetworkModel final : public Model {
   AnyParameters parameters() override { return net_.parameters(); }
 
   void evaluate(const kernels::StepControl& control, Wanted wanted) override {
-    objective_.gradient(wanted.train_loss ? control.train_loss : nullptr);
+    double* loss = wanted.train_loss ? control.train_loss : nullptr;
+    objective_.gradient(loss);
+    decay_.add(control, net_.parameters(), loss);
     if (wanted.grad_norm2) {
       kernels::sum_of_squares<T>(executor_, {net_.parameters().gradient, control.grad_norm2, 1});
     }
@@ -59,6 +63,7 @@ class NetworkModel final : public Model {
   void evaluate_stochastic(const kernels::StepControl& control,
                            const StochasticGradient& what) override {
     objective_.stochastic_gradient(control, what);
+    decay_.add(control, net_.parameters(), nullptr);
   }
 
   const std::int64_t* terms() override { return objective_.terms(); }
@@ -77,6 +82,7 @@ class NetworkModel final : public Model {
         net_(executor, description, slots, Objective<T>::rows(example, description),
              example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
         objective_(executor, example, net_, slots, shared_problem),
+        decay_(executor, example, slots),
         observers_(
             executor, example,
             [&, data = data_size(example)](const std::string& name) {
@@ -91,6 +97,7 @@ class NetworkModel final : public Model {
   Executor& executor_;
   Net<T> net_;
   Objective<T> objective_;
+  WeightDecay<T> decay_;
   ObserversOf<Observed, T> observers_;
 };
 
@@ -121,10 +128,10 @@ void validate(const Settings& settings) {
 
 std::string shape_key(const Settings& settings) {
   const DataSize size = data_size(settings);
-  return fmt::format("{}: {}, {} of {} examples{}, {} for tests", settings.text("model.kind"),
-                     description_of(settings).text(), objective_text(settings), size.train,
-                     size.classes > 0 ? fmt::format(" of {} classes", size.classes) : "",
-                     size.test);
+  return fmt::format(
+      "{}: {}, {}{} of {} examples{}, {} for tests", settings.text("model.kind"),
+      description_of(settings).text(), objective_text(settings), weight_decay_text(settings),
+      size.train, size.classes > 0 ? fmt::format(" of {} classes", size.classes) : "", size.test);
 }
 
 template <class T>
@@ -132,7 +139,8 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   const Description description = description_of(settings);
   const std::int64_t rows = Objective<T>::rows(settings, description);
   Footprint footprint = Objective<T>::footprint(settings, description, shared_problem);
-  footprint.bytes_per_slot += Net<T>::bytes_per_slot(description, rows);
+  footprint.bytes_per_slot +=
+      Net<T>::bytes_per_slot(description, rows) + WeightDecay<T>::bytes_per_slot(settings);
   footprint.shared_bytes += Net<T>::shared_bytes(description, rows);
   Probes::add_bytes(
       settings,
@@ -141,6 +149,7 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
       },
       footprint);
   footprint.parameters = description.parameters;
+  footprint.flops_per_step += weight_decay_flops(settings, description.parameters);
   return footprint;
 }
 
@@ -201,6 +210,7 @@ std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::in
 
 const ModelKind& network_kind() {
   static const ModelKind kind{.names = network::model_names(),
+                              .decays = true,
                               .add_keys = network::add_keys,
                               .probes = network::probe_kinds,
                               .validate = network::validate,

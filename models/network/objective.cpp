@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "core/random/philox.hpp"
-#include "kernels/inner_product.hpp"
+#include "kernels/reduce.hpp"
 
 namespace manyfold::network {
 namespace {
@@ -56,8 +56,7 @@ Footprint Objective<T>::footprint(const Settings& example, const Description& de
   footprint.bytes_per_slot = static_cast<std::size_t>(drawn) * sizeof(T) +
                              static_cast<std::size_t>(stride_of_terms(size)) * sizeof(double) +
                              sizeof(std::int64_t) + (shared_problem ? 0 : data);
-  footprint.shared_bytes = (shared_problem ? data : 0) +
-                           static_cast<std::size_t>(stride_of_terms(size)) * sizeof(double);
+  footprint.shared_bytes = shared_problem ? data : 0;
   for (const Layer& layer : description.layers) {
     const auto places =
         static_cast<double>(layer.kind == LayerKind::conv ? layer.window.places() : 1);
@@ -94,9 +93,7 @@ Objective<T>::Objective(Executor& executor, const Settings& example, Net<T>& net
                            ? 0
                            : slots * padded<T>(std::min(net.rows(), batch_) * size_.input.size())),
       per_example_(executor, slots * terms_stride_),
-      ones_(executor, terms_stride_),
       terms_(executor, slots) {
-  ones_.upload(std::vector<double>(static_cast<std::size_t>(terms_stride_), 1.0));
   terms_.upload(std::vector<std::int64_t>(static_cast<std::size_t>(slots), size_.train));
 }
 
@@ -211,8 +208,12 @@ const double* Objective<T>::example_terms(Set set, kernels::ExampleTerm term) {
 template <class T>
 void Objective<T>::sum(const double* x, std::int64_t count, std::int64_t stride, double* out,
                        std::int64_t out_stride) const {
-  kernels::inner_product<double>(
-      executor_, {{x, slots_, count, stride}, {ones_.data(), slots_, count, 0}, out, out_stride});
+  kernels::reduce(executor_, {.slots = slots_,
+                              .count = count,
+                              .x = x,
+                              .x_stride = stride,
+                              .out = out,
+                              .out_stride = out_stride});
 }
 
 template class Objective<float>;

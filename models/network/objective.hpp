@@ -87,7 +87,6 @@ class Objective {
   Examples<T> test_;
   Buffer<T> drawn_;  ///< inputs of a minibatch
   Buffer<double> per_example_;
-  Buffer<double> ones_;
   Buffer<std::int64_t> terms_;
   /// What the network's activations show: a whole set, or neither.
   std::optional<Set> shown_;

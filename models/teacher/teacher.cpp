@@ -345,6 +345,7 @@ std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::in
 const ModelKind& teacher_kind() {
   static const ModelKind kind{
       .names = {teacher::model_name},
+      .decays = false,
       .add_keys = teacher::add_keys,
       .probes = teacher::probe_kinds,
       .validate = teacher::validate,

@@ -9,6 +9,7 @@
 #include "models/training/optimizer.hpp"
 #include "models/training/probes.hpp"
 #include "models/training/schedule.hpp"
+#include "models/training/weight_decay.hpp"
 
 namespace manyfold {
 namespace {
@@ -124,7 +125,12 @@ const Spec& experiment_spec() {
       kind.choices.insert(kind.choices.end(), model.names.begin(), model.names.end());
     }
     all.add(kind);
-    for (const ModelKind& model : model_kinds()) model.add_keys(all);
+    std::vector<std::string> decaying;
+    for (const ModelKind& model : model_kinds()) {
+      model.add_keys(all);
+      if (model.decays) decaying.insert(decaying.end(), model.names.begin(), model.names.end());
+    }
+    add_weight_decay_keys(all, std::move(decaying));
     add_optimizer_keys(all);
     add_schedule_keys(all);
     add_stop_keys(all);

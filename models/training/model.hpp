@@ -135,6 +135,7 @@ struct DrawnArray {
 
 struct ModelKind {
   std::vector<std::string> names;  ///< values of model.kind
+  bool decays;                     ///< takes weight decay (weight_decay.hpp)
   void (*add_keys)(Spec&);
   std::span<const ProbeKind> (*probes)();
   /// Rejects what the keys' own ranges cannot: shapes that do not multiply, a probe that has

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "kernels/activation.hpp"
 #include "tests/kernels/devices.hpp"
+#include "tests/same_bits.hpp"
 
 namespace manyfold::kernels {
 namespace {
@@ -282,6 +285,78 @@ TEST_P(Gemm, EmptyResultIsNothingToDo) {
   p.k = 2;
   const Operands<double> operands{std::vector<double>(1), std::vector<double>(8 * 3), {}};
   EXPECT_NO_THROW(multiply(executor(), p, operands));
+}
+
+/// A product that finishes with a rectifier, or its slope, against one after the other.
+template <class T>
+void check_finish(Executor& device, const Product<T>& p, Finish finish, T below) {
+  SCOPED_TRACE(p.name() + ", below " + std::to_string(below));
+  std::mt19937_64 random(test_seed());
+  Operands<T> operands = random_operands(p, random);
+  operands.a.front() = std::numeric_limits<T>::infinity();
+  if (!p.shared_a) operands.a.back() = std::numeric_limits<T>::quiet_NaN();
+  const auto state =
+      to_device(device, random_vector<T>(p.c_slot() * p.slots, random));  // of both signs
+  const auto a = to_device(device, operands.a);
+  const auto b = to_device(device, operands.b);
+  const auto separate = to_device(device, operands.c);
+  const auto together = to_device(device, operands.c);
+  const T by = T(0.75);
+  const GemmArgs<T> product = arguments<T>(p, a.data(), b.data(), separate.data());
+  gemm(device, product);
+  const Activation kind = below == 0 ? Activation::relu : Activation::leaky_relu;
+  const VectorBatch<T> c = flatten(product.c);
+  const MatrixBatch<const T> states{state.data(), p.slots, p.m, p.n, p.c_slot(), p.n};
+  if (finish == Finish::rectify) {
+    activate<T>(device, {kind, double{below}, double{by}, c, c});
+  } else {
+    activation_slope<T>(device, {kind, double{below}, 1, flatten(states), c, double{by}, false, c});
+  }
+  GemmArgs<T> finished = product;
+  finished.c.data = together.data();
+  finished.finish = finish;
+  finished.below = below;
+  finished.by = by;
+  finished.state = states;
+  gemm(device, finished);
+  EXPECT_TRUE(same_bits(separate.download(), together.download()));
+}
+
+template <class T>
+void check_finishes(Executor& device) {
+  for (const Finish finish : {Finish::rectify, Finish::rectified_slope}) {
+    for (const T below : {T(0), T(0.25)}) {
+      for (const auto& [m, n, k] :
+           {std::tuple{1, 1, 1}, {7, 5, 3}, {64, 16, 8}, {33, 1, 16}, {1, 40, 9}, {300, 20, 270}}) {
+        for (const int variant : {0, 1, 2, 3}) {
+          Product<T> p{m, n, k};
+          p.transpose_a = variant == 1;
+          p.transpose_b = variant % 2 == 0;
+          p.shared_a = variant == 2;
+          p.alpha = variant == 3 ? T(1) : T(0.3);
+          p.beta = variant == 1 ? T(0.5) : T(0);
+          check_finish(device, p, finish, below);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Gemm, FinishesAsARectifierAfterItWould) {
+  check_finishes<float>(executor());
+  check_finishes<double>(executor());
+}
+
+TEST_P(Gemm, RejectsAFinishThatDoesNotFit) {
+  const auto x = to_device(executor(), std::vector<double>(16, 1.0));
+  const MatrixBatch<double> square{x.data(), 1, 2, 2, 4, 2};
+  GemmArgs<double> args{.a = square, .b = square, .c = square, .finish = Finish::rectified_slope};
+  args.c.data += 4;
+  args.state = MatrixBatch<const double>{x.data() + 8, 1, 2, 1, 2, 1};
+  EXPECT_THROW(gemm(executor(), args), std::invalid_argument);
+  args.state = MatrixBatch<const double>{x.data() + 8, 1, 2, 2, 4, 2};
+  args.c.row_stride = 3;
+  EXPECT_THROW(gemm(executor(), args), std::invalid_argument);
 }
 
 /// A slot's bits depend on its operands alone: not on its place, on the slots beside it, nor (on a

@@ -47,9 +47,10 @@ void check_gemm(const Loops& loops) {
       const auto a = random_vector<T>(m * k, random);
       const auto b = random_vector<T>(k * n, random);
       auto c = poisoned<T>(m * n);
-      const GemmBatch<T> batch{m,          n,        k,     ta,         tb,       T(2),
-                               T(0),       a.data(), m * k, ta ? m : k, b.data(), k * n,
-                               tb ? k : n, c.data(), m * n, n};
+      const GemmBatch<T> batch{
+          m,          n,        k,     ta,         tb,       T(2),  T(0), a.data(),         m * k,
+          ta ? m : k, b.data(), k * n, tb ? k : n, c.data(), m * n, n,    LoopFinish::none, T(0),
+          T(1),       nullptr,  0};
       std::vector<T> scratch(static_cast<std::size_t>(typed.gemm_scratch(batch)) + 1, T(NAN));
       typed.gemm(batch, 0, 1, scratch.data());
       EXPECT_TRUE(std::isnan(scratch.back())) << "wrote beyond its scratch";

@@ -157,6 +157,8 @@ std::vector<NetworkCase> loss_cases() {
                    experiment(model, data("[3]", 1, "random_sign") +
                                          "[objective]\nloss = \"logistic\"\n" + with)});
   }
+  all.push_back({"weight decay", experiment(list({"dense 4 bias", "tanh", "output frozen"}),
+                                            data("[3]", 3) + "[objective]\nl2 = 0.3\n")});
   return all;
 }
 
@@ -182,6 +184,36 @@ TEST_P(NetworkOnDevice, GradientsOfPresetsEqualCentralDifferences) {
 
 TEST_P(NetworkOnDevice, GradientsOfLossesEqualCentralDifferences) {
   expect_central_differences(*executor(), loss_cases());
+}
+
+TEST_P(NetworkOnDevice, WeightDecayCountsWhatIsTrained) {
+  const auto device = executor();
+  const auto toml = [](const std::string& objective, const std::string& optimizer) {
+    return experiment(list({"dense 4 bias", "relu", "dense 3 frozen", "output"}),
+                      data("[3]", 2) + "[objective]\n" + objective, "stddev = 0.5", optimizer);
+  };
+  for (const std::string optimizer : {"kind = \"gd\"\nlearning_rate = 0.1\n",
+                                      "kind = \"sgd_entries\"\nlearning_rate = 0.1\nbatch = 2\n"}) {
+    Bench plain(*device, toml("", optimizer), 2);
+    Bench decayed(*device, toml("l2 = 0.3\n", optimizer), 2);
+    plain.evaluate();
+    decayed.evaluate();
+    const std::vector<double> theta = decayed.parameters(1);
+    ASSERT_EQ(theta, plain.parameters(1));
+    EXPECT_NEAR(decayed.loss(1), plain.loss(1) + 0.15 * norm_of(theta) * norm_of(theta),
+                1e-14 * decayed.loss(1));
+    const auto terms = test::to_device(*device, std::vector<std::int32_t>{3, 0, 4, 1});
+    for (const bool drawn : {false, true}) {
+      if (drawn && optimizer.find("batch") == std::string::npos) continue;
+      if (drawn) {
+        plain.evaluate_stochastic({.terms = terms.data(), .batch = 2});
+        decayed.evaluate_stochastic({.terms = terms.data(), .batch = 2});
+      }
+      std::vector<double> expected = plain.gradient(1);
+      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += 0.3 * theta[i];
+      EXPECT_LT(distance(decayed.gradient(1), expected), 1e-14 * norm_of(expected));
+    }
+  }
 }
 
 TEST_P(NetworkOnDevice, MinibatchesAreTheMeansOfTheirTerms) {

@@ -174,6 +174,40 @@ std::vector<Case> cases() {
   Parts single;
   single.model = "kind = \"deep_linear\"\nsizes = [6, 7]";
   all.push_back({"depth 1", single});
+  const std::string vectors =
+      "source = \"gaussian\"\nshape = 4\noutputs = 2\ncount = 9\ntargets = \"random_normal\"";
+  const auto net = [&](const std::string& name, const std::string& layers,
+                       const std::string& lines = "kind = \"gd\"\nlearning_rate = 0.02",
+                       const std::string& objective = "", const std::string& data = "") {
+    Parts parts;
+    parts.model = "kind = \"network\"\nlayers = [" + layers + "]";
+    parts.objective = objective;
+    parts.optimizer = lines;
+    parts.rest = "[data]\n" + (data.empty() ? vectors : data);
+    all.push_back({"net: " + name, parts});
+  };
+  net("relu", R"("dense 6", "relu", "dense 5", "relu", "output")");
+  net("leaky_relu", R"("dense 6 bias", "leaky_relu 0.2 scale 0.5", "output bias")");
+  net("tanh", R"("dense 6", "tanh", "output scale 2")");
+  net("smooth", R"("dense 6", "softplus", "dense 5", "sigmoid", "dense 3", "erf", "output")");
+  net("an activation first", R"("tanh", "dense 6", "relu", "output")");
+  net("blocks", R"("dense 6", "residual", "dense 6", "relu", "end scale 0.3", "relu", "output")");
+  net("frozen", R"("dense 6", "relu", "output frozen signs")");
+  net("minibatch", R"("dense 6", "relu", "output")",
+      "kind = \"sgd_entries\"\nlearning_rate = 0.02\nbatch = 4");
+  net("label noise", R"("dense 6", "relu", "output")",
+      "kind = \"label_noise\"\nlearning_rate = 0.02\nlabel_noise = 0.1");
+  net("adam", R"("dense 6", "tanh", "output")", "kind = \"adam\"\nlearning_rate = 0.01");
+  net("cross entropy", R"("dense 6", "relu", "output")", "kind = \"gd\"\nlearning_rate = 0.2",
+      "loss = \"cross_entropy\"\nreduction = \"mean\"",
+      "source = \"digits\"\nclasses = [3, 1, 7]\ncount = 7");
+  net("logistic", R"("dense 3", "relu", "output")", "kind = \"gd\"\nlearning_rate = 0.2",
+      "loss = \"logistic\"",
+      "source = \"digits\"\nclasses = [3, 1]\ncount = 7\ntargets = \"sign\"");
+  net("data each", R"("dense 6", "relu", "output")");
+  Parts data_each = all.back().parts;
+  data_each.top = "";
+  all.back() = Case{"net: data each", data_each, {"sweep.\"problem.seed\"=[1,2]"}};
   Parts deep;
   deep.model = "kind = \"deep_linear\"\ndepth = 12\nhidden = 6";
   deep.objective =

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/loops/elementwise.hpp"
 #include "kernels/cpu/loops/transpose.hpp"
 #include "kernels/cpu/loops/vector.hpp"
 
@@ -26,6 +27,9 @@ struct Panel {
   int64_t c_row;
   int64_t last;  // columns in the last vector
   T alpha, beta;
+  LoopFinish finish;
+  T below, by;
+  const T* state;  // rows c_row apart, as C's
 };
 
 /// How much of the last vector of a panel is there. Halves and quarters have loads and stores of
@@ -75,10 +79,23 @@ void multiply_tiles(const Panel<T>& panel, int64_t parts) {
   const bool added = panel.beta != 0;
   const Vector<T> alpha = broadcast(panel.alpha);
   const Vector<T> beta = broadcast(panel.beta);
+  const LoopFinish finish = panel.finish;
+  const Vector<T> below = broadcast(panel.below);
+  const Vector<T> by = broadcast(panel.by);
+  const bool flat = panel.below == 0;
   const T* tile_a = panel.a;
   T* c = panel.c;
+  const T* state = panel.state;
   for (int64_t part = 0; part < parts; ++part, tile_a += rows * a_row) {
     Vector<T> sum[rows][vectors] = {};
+    // f(sum, place in C, whether all of a vector is there) of the whole tile, in registers.
+    const auto each = [&](const auto& f) {
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) f(sum[i][v], i * c_row + v * w, v + 1 < vectors);
+      }
+    };
     const T* a = tile_a;
     const T* b = panel.b;
     for (int64_t p = 0; p < k; ++p, a += a_col, b += b_row) {
@@ -94,24 +111,29 @@ void multiply_tiles(const Panel<T>& panel, int64_t parts) {
         for (int v = 0; v < vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
       }
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i, c += c_row) {
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        T* const place = c + v * w;
-        const bool inner = v + 1 < vectors;
-        Vector<T> x = sum[i][v];
-        if (!plain) {
-          x *= alpha;
-          if (added) x = fma(beta, inner ? load(place) : load_tail<tail>(place, first), x);
-        }
-        if (inner) {
-          store(place, x);
-        } else {
-          store_tail<tail>(place, x, first);
-        }
-      }
+    if (!plain) {
+      each([&](Vector<T>& x, int64_t at, bool inner) {
+        x *= alpha;
+        if (added) x = fma(beta, inner ? load(c + at) : load_tail<tail>(c + at, first), x);
+      });
     }
+    if (finish == LoopFinish::rectify) {
+      each([&](Vector<T>& x, int64_t, bool) { x = rectified(by * x, below, flat); });
+    } else if (finish == LoopFinish::rectified_slope) {
+      each([&](Vector<T>& x, int64_t at, bool inner) {
+        const Vector<T> here = inner ? load(state + at) : load_tail<tail>(state + at, first);
+        x = by * (rectified_slope(here, below) * x);
+      });
+    }
+    each([&](Vector<T>& x, int64_t at, bool inner) {
+      if (inner) {
+        store(c + at, x);
+      } else {
+        store_tail<tail>(c + at, x, first);
+      }
+    });
+    c += rows * c_row;
+    state += finish == LoopFinish::rectified_slope ? rows * c_row : 0;
   }
 }
 
@@ -219,17 +241,21 @@ void multiply(const Plan<T>& plan, Panel<T> panel) {
   const T* const a = panel.a;
   const T* const b = panel.b;
   T* const c = panel.c;
+  const T* const state = panel.state;
+  const bool sloped = panel.finish == LoopFinish::rectified_slope;
   for (int64_t i = 0; i < plan.count; ++i) {
     const typename Plan<T>::Columns& columns = plan.columns[i];
     panel.last = columns.last;
     panel.a = a;
     panel.b = b + columns.begin;
     panel.c = c + columns.begin;
+    if (sloped) panel.state = state + columns.begin;
     if (columns.high > 0) {
       columns.multiply_high(panel, columns.high);
       const int64_t done = columns.high * (columns.rows + 1);
       panel.a += done * panel.a_row;
       panel.c += done * panel.c_row;
+      if (sloped) panel.state += done * panel.c_row;
     }
     columns.multiply_low(panel, columns.low);
   }
@@ -240,13 +266,25 @@ int64_t round_up(int64_t count) {
   return (count + width<T> - 1) / width<T> * width<T>;
 }
 
+/// A single column as the row of C^T = op(B)^T op(A)^T: a vector holds many of its elements then
+/// and not one. The chains of sums are the same.
 template <class T>
-int64_t gemm_scratch(const GemmBatch<T>& batch) {
+GemmBatch<T> upright(const GemmBatch<T>& g) {
+  if (g.n != 1 || g.m < width<T> || g.c_row != 1) return g;
+  return {g.n,      g.m,     g.k,  !g.transpose_b, !g.transpose_a, g.alpha, g.beta,   g.b,
+          g.b_slot, g.b_row, g.a,  g.a_slot,       g.a_row,        g.c,     g.c_slot, g.m,
+          g.finish, g.below, g.by, g.state,        g.state_slot};
+}
+
+template <class T>
+int64_t gemm_scratch(const GemmBatch<T>& given) {
+  const GemmBatch<T> batch = upright(given);
   return batch.transpose_b ? batch.k * round_up<T>(batch.n) : 0;
 }
 
 template <class T>
-void gemm(const GemmBatch<T>& batch, int64_t slot_begin, int64_t slot_end, T* scratch) {
+void gemm(const GemmBatch<T>& given, int64_t slot_begin, int64_t slot_end, T* scratch) {
+  const GemmBatch<T> batch = upright(given);
   Plan<T> plan;
   make_plan(batch.m, batch.n, plan);
   Panel<T> panel;
@@ -257,10 +295,14 @@ void gemm(const GemmBatch<T>& batch, int64_t slot_begin, int64_t slot_end, T* sc
   panel.c_row = batch.c_row;
   panel.alpha = batch.alpha;
   panel.beta = batch.beta;
+  panel.finish = batch.finish;
+  panel.below = batch.below;
+  panel.by = batch.by;
   for (int64_t slot = slot_begin; slot < slot_end; ++slot) {
     panel.a = batch.a + slot * batch.a_slot;
     panel.b = batch.b + slot * batch.b_slot;
     panel.c = batch.c + slot * batch.c_slot;
+    panel.state = batch.state != nullptr ? batch.state + slot * batch.state_slot : nullptr;
     if (batch.transpose_b) {
       if (slot == slot_begin || batch.b_slot != 0) {
         transpose(panel.b, batch.b_row, batch.n, batch.k, scratch, panel.b_row);

@@ -2,6 +2,7 @@
 #include "kernels/cpu/lanes.hpp"
 
 #include "kernels/cpu/loops/drawn_descent.hpp"
+#include "kernels/cpu/loops/lane_gemm.hpp"
 #include "kernels/cpu/loops/lanes.hpp"
 #include "kernels/cpu/loops/orbits.hpp"
 #include "kernels/cpu/loops/sparse.hpp"
@@ -15,6 +16,7 @@ constexpr TypedLaneLoops<T> typed_lane_loops() {
   return {width<T>,
           lane_gemm<T>,
           lane_residual<T>,
+          lane_squared<T>,
           lane_sparse<T>,
           lane_sampled<T>,
           lane_sparse_top_layer<T>,

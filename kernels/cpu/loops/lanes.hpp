@@ -1,9 +1,8 @@
 // Loops over the elements of the members in the lanes of a vector (kernels/cpu/lanes.hpp).
 #pragma once
 
-#include "kernels/common/updates.hpp"
 #include "kernels/cpu/lanes.hpp"
-#include "kernels/cpu/loops/vector.hpp"
+#include "kernels/cpu/loops/elementwise.hpp"
 
 namespace manyfold::kernels::cpu::MF_ISA {
 namespace {
@@ -18,143 +17,9 @@ MF_LOOP Vector<T> element(const T* p, int64_t e) {
   }
 }
 
-#if !defined(__FMA__)
-/// The updates have the same bits everywhere, so what is fused there is fused here.
-template <class T>
-MF_LOOP Vector<T> fused_lanes(Vector<T> a, Vector<T> b, Vector<T> c) {
-  for (int i = 0; i < width<T>; ++i) c[i] = fused(a[i], b[i], c[i]);
-  return c;
-}
-template <class T>
-MF_LOOP Vector<T> root_lanes(Vector<T> x) {
-  for (int i = 0; i < width<T>; ++i) x[i] = root(x[i]);
-  return x;
-}
-#else
-template <class T>
-MF_LOOP Vector<T> fused_lanes(Vector<T> a, Vector<T> b, Vector<T> c) {
-  return fma(a, b, c);
-}
-template <class T>
-MF_LOOP Vector<T> root_lanes(Vector<T> x) {
-  return square_root(x);
-}
-#endif
-
-/// Accumulators of a tile of C, a row of op(B) and a factor must fit the registers: 32, or 16.
-constexpr int tile_rows = 4;
-constexpr int tile_cols = vector_bytes == 64 ? 5 : 3;
-
-template <class T, int rows, int cols, bool a_shared, bool b_shared>
-void lane_tile(const LaneGemm<T>& g, int64_t row, int64_t col) {
-  constexpr int64_t a_lanes = a_shared ? 1 : width<T>;
-  constexpr int64_t b_lanes = b_shared ? 1 : width<T>;
-  const T* a = g.a + row * g.a_row * a_lanes;
-  const T* b = g.b + col * g.b_col * b_lanes;
-  const int64_t a_row = g.a_row * a_lanes;
-  const int64_t a_col = g.a_col * a_lanes;
-  const int64_t b_row = g.b_row * b_lanes;
-  const int64_t b_col = g.b_col * b_lanes;
-  Vector<T> sum[rows][cols] = {};
-  for (int64_t p = g.k; p > 0; --p, a += a_col, b += b_row) {
-    Vector<T> line[cols];
-#pragma GCC unroll 8
-    for (int j = 0; j < cols; ++j) line[j] = element<T, b_shared>(b + j * b_col, 0);
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
-      const Vector<T> factor = element<T, a_shared>(a + i * a_row, 0);
-#pragma GCC unroll 8
-      for (int j = 0; j < cols; ++j) sum[i][j] = fma(factor, line[j], sum[i][j]);
-    }
-  }
-  constexpr int64_t w = width<T>;
-  T* c = g.c + (row * g.c_row + col) * w;
-  const int64_t c_row = g.c_row * w;
-  if (g.alpha == 1 && g.beta == 0) {
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 8
-      for (int j = 0; j < cols; ++j) store(c + i * c_row + j * w, sum[i][j]);
-    }
-    return;
-  }
-  const Vector<T> alpha = broadcast(g.alpha);
-  const Vector<T> beta = broadcast(g.beta);
-  const bool added = g.beta != 0;
-#pragma GCC unroll 8
-  for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < cols; ++j) {
-      T* const place = c + i * c_row + j * w;
-      Vector<T> x = sum[i][j] * alpha;
-      if (added) x = fma(beta, load(place), x);
-      store(place, x);
-    }
-  }
-}
-
-template <class T>
-using LaneTile = void (*)(const LaneGemm<T>&, int64_t row, int64_t col);
-
-template <class T, bool a_shared, bool b_shared>
-struct LaneTiles {
-  template <int rows, int cols>
-  static constexpr LaneTile<T> of() {
-    if constexpr (rows <= tile_rows && cols <= tile_cols) {
-      return lane_tile<T, rows, cols, a_shared, b_shared>;
-    } else {
-      return nullptr;
-    }
-  }
-  static constexpr LaneTile<T> table[4][5] = {
-      {of<1, 1>(), of<1, 2>(), of<1, 3>(), of<1, 4>(), of<1, 5>()},
-      {of<2, 1>(), of<2, 2>(), of<2, 3>(), of<2, 4>(), of<2, 5>()},
-      {of<3, 1>(), of<3, 2>(), of<3, 3>(), of<3, 4>(), of<3, 5>()},
-      {of<4, 1>(), of<4, 2>(), of<4, 3>(), of<4, 4>(), of<4, 5>()}};
-};
-
-/// Cuts `size` into pieces of nearly equal length, at most `most`: `high` of `low_size` + 1, then
-/// pieces of `low_size`.
-struct Cut {
-  int64_t pieces, high, low_size;
-};
-MF_LOOP Cut cut(int64_t size, int64_t most) {
-  const int64_t pieces = (size + most - 1) / most;
-  return {pieces, pieces > 0 ? size % pieces : 0, pieces > 0 ? size / pieces : 0};
-}
-
-template <class T, bool a_shared, bool b_shared>
-void lane_gemm_of(const LaneGemm<T>& g) {
-  const Cut rows = cut(g.m, tile_rows);
-  const Cut cols = cut(g.n, tile_cols);
-  int64_t col = 0;
-  for (int64_t j = 0; j < cols.pieces; ++j) {
-    const int64_t wide = cols.low_size + (j < cols.high ? 1 : 0);
-    int64_t row = 0;
-    for (int64_t i = 0; i < rows.pieces; ++i) {
-      const int64_t tall = rows.low_size + (i < rows.high ? 1 : 0);
-      LaneTiles<T, a_shared, b_shared>::table[tall - 1][wide - 1](g, row, col);
-      row += tall;
-    }
-    col += wide;
-  }
-}
-
-template <class T>
-void lane_gemm(const LaneGemm<T>& g) {
-  if (g.a_shared) {
-    g.b_shared ? lane_gemm_of<T, true, true>(g) : lane_gemm_of<T, true, false>(g);
-  } else {
-    g.b_shared ? lane_gemm_of<T, false, true>(g) : lane_gemm_of<T, false, false>(g);
-  }
-}
-
 /// Sums in double precision, a few chains of them so that additions need not wait for each other;
 /// element e joins chain e mod 4.
 constexpr int chains = 4;
-constexpr int wide_width = width<double>;
-typedef double Wide __attribute__((vector_size(8 * wide_width)));
-typedef float NarrowHalf __attribute__((vector_size(4 * wide_width), aligned(4), may_alias));
 
 template <class T>
 struct LaneSum;
@@ -272,6 +137,36 @@ void lane_residual(const LaneResidual<T>& r) {
     }
   };
   r.target_shared ? with_mask.template operator()<true>() : with_mask.template operator()<false>();
+}
+
+template <class T, bool target_shared>
+void lane_squared_of(const LaneSquared<T>& q) {
+  constexpr int64_t w = width<T>;
+  constexpr int parts = Widened<T>::parts;
+  const Wide scale = broadcast(q.scale);
+  const Wide slope_scale = broadcast(q.weight * q.scale);
+  for (int64_t r = 0; r < q.rows; ++r) {
+    Wide sum[parts] = {};
+    for (int64_t k = 0; k < q.outputs; ++k) {
+      const auto f = Widened<T>::of(load(q.f + (r * q.f_row + k) * w));
+      const auto y = Widened<T>::of(element<T, target_shared>(q.target, r * q.target_row + k));
+      T* const slope = q.slope != nullptr ? q.slope + (r * q.slope_row + k) * w : nullptr;
+      for (int i = 0; i < parts; ++i) {
+        const Wide difference = scale * f.part[i] - y.part[i];
+        sum[i] = fused_lanes<double>(difference, difference, sum[i]);
+        if (slope != nullptr) store_narrow(slope + i * wide_width, slope_scale * difference);
+      }
+    }
+    if (q.losses == nullptr) continue;
+    for (int i = 0; i < parts; ++i) {
+      store(q.losses + r * w + i * wide_width, q.weight * (0.5 * sum[i]));
+    }
+  }
+}
+
+template <class T>
+void lane_squared(const LaneSquared<T>& q) {
+  q.target_shared ? lane_squared_of<T, true>(q) : lane_squared_of<T, false>(q);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/loops/activation.hpp"
 #include "kernels/cpu/loops/copy.hpp"
+#include "kernels/cpu/loops/examples.hpp"
 #include "kernels/cpu/loops/fma_peak.hpp"
 #include "kernels/cpu/loops/gemm.hpp"
 #include "kernels/cpu/loops/jacobi.hpp"
@@ -15,16 +16,33 @@
 
 namespace manyfold::kernels::cpu::MF_ISA {
 
+namespace {
+
+template <class T>
+constexpr TypedLoops<T> typed_loops() {
+  return {gemm_scratch<T>,
+          gemm<T>,
+          residual<T>,
+          sum_of_squares<T>,
+          descend<T>,
+          heavy_ball<T>,
+          adam<T>,
+          sign_descend<T>,
+          {activate<Linear, T>, activate<Relu, T>, activate<LeakyRelu, T>, activate<Softplus, T>,
+           activate<Tanh, T>, activate<Sigmoid, T>, activate<Erf, T>},
+          {activation_slope<Linear, T>, activation_slope<Relu, T>, activation_slope<LeakyRelu, T>,
+           activation_slope<Softplus, T>, activation_slope<Tanh, T>, activation_slope<Sigmoid, T>,
+           activation_slope<Erf, T>},
+          squared_slopes<T>,
+          squared_losses<T>,
+          fma_rounds<T>,
+          fma_flops_per_round<T>};
+}
+
+}  // namespace
+
 const Loops loops = {
-    MF_ISA_NAME(MF_ISA),
-    {gemm_scratch<float>, gemm<float>, residual<float>, sum_of_squares<float>, descend<float>,
-     heavy_ball<float>, adam<float>, sign_descend<float>, rectify<float>, rectified_slope<float>,
-     fma_rounds<float>, fma_flops_per_round<float>},
-    {gemm_scratch<double>, gemm<double>, residual<double>, sum_of_squares<double>, descend<double>,
-     heavy_ball<double>, adam<double>, sign_descend<double>, rectify<double>,
-     rectified_slope<double>, fma_rounds<double>, fma_flops_per_round<double>},
-    jacobi_stride,
-    jacobi,
+    MF_ISA_NAME(MF_ISA), typed_loops<float>(), typed_loops<double>(), jacobi_stride, jacobi,
     copy_rounds,
 };
 

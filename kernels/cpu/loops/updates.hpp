@@ -5,37 +5,10 @@
 
 #include "kernels/common/updates.hpp"
 #include "kernels/cpu/loops.hpp"
-#include "kernels/cpu/loops/vector.hpp"
+#include "kernels/cpu/loops/elementwise.hpp"
 
 namespace manyfold::kernels::cpu::MF_ISA {
 namespace {
-
-#if defined(__FMA__)
-
-/// Stands for a whole vector where the rest of a row is a First.
-struct Whole {};
-template <class T>
-MF_LOOP Vector<T> load(const T* p, Whole) {
-  return load(p);
-}
-template <class T>
-MF_LOOP void store(T* p, Vector<T> v, Whole) {
-  store(p, v);
-}
-
-/// body(i, part) for each vector from element i on.
-template <class T, class Body>
-MF_LOOP void each_vector(int64_t count, const Body& body) {
-  constexpr int w = width<T>;
-  int64_t i = 0;
-  for (; i + 2 * w <= count; i += 2 * w) {
-    body(i, Whole{});
-    body(i + w, Whole{});
-  }
-  for (; i < count; i += w) body(i, First<T>::of(count - i < w ? count - i : w));
-}
-
-#endif
 
 template <class T>
 void descend(T* params, const T* grad, T step, int64_t count) {

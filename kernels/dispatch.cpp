@@ -287,9 +287,22 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   if (args.left != nullptr) {
     check_rows("singular_values: left vectors", args.a.slots, args.a.rows, args.left_stride);
   }
+  const auto check_vectors = [&](const char* name, const MatrixBatch<double>& m,
+                                 std::int64_t rows) {
+    if (m.data == nullptr) return;
+    check_layout("singular_values", name, m);
+    check_own("singular_values", name, m);
+    if (m.rows != rows || m.cols != count || m.slots != args.a.slots) {
+      reject(std::string("singular_values: ") + name + " " + shape(m) + " does not fit a " +
+             shape(args.a));
+    }
+  };
+  check_vectors("u", args.u, args.a.rows);
+  check_vectors("v", args.v, args.a.cols);
   if (args.workspace == nullptr) reject("singular_values: no workspace");
   if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
-  if (args.a.slots == 0 || args.values_count == 0) return;
+  const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  if (args.a.slots == 0 || (args.values_count == 0 && !vectors)) return;
   carry_out<T>(executor, Operation::singular_values, &TypedTable<T>::singular_values, args);
 }
 template void singular_values(Executor&, const SingularValuesArgs<float>&);

@@ -19,8 +19,10 @@ namespace manyfold::kernels {
 /// left (slot, m; may be null), slots left_stride apart, receives the left singular vector of the
 /// largest value, of length 1 and of either sign: the longest of the rotated columns of A where
 /// columns were rotated, else A v / s_1 with v the longest rotated row, which is as accurate
-/// because s_1 is the norm of A. NaN for a zero matrix. workspace: device memory of at least
-/// singular_values_workspace doubles per slot.
+/// because s_1 is the norm of A. NaN for a zero matrix. u (slot, m, k) and v (slot, n, k), k =
+/// min(m, n) (no data: not wanted) receive all singular vectors as columns, A = U S V^T; both
+/// columns that belong to a value of 0 are 0, all others are orthonormal. workspace: device memory
+/// of at least singular_values_workspace doubles per slot.
 template <class T>
 struct SingularValuesArgs {
   MatrixBatch<const T> a;
@@ -32,10 +34,15 @@ struct SingularValuesArgs {
   int max_sweeps = 60;
   double* left = nullptr;
   std::int64_t left_stride = 0;
+  MatrixBatch<double> u{};
+  MatrixBatch<double> v{};
 };
 
-MF_FN constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n) {
-  return m * n;
+/// Doubles a slot; `vectors` where u or v is asked for.
+MF_FN constexpr std::int64_t singular_values_workspace(std::int64_t m, std::int64_t n,
+                                                       bool vectors = false) {
+  const std::int64_t least = m < n ? m : n;
+  return m * n + (vectors ? least * least : 0);
 }
 
 template <class T>

@@ -18,9 +18,15 @@ namespace manyfold::kernels {
 /// m).
 MF_FN double jacobi_tolerance(double m) { return 1.2e-16 * (m < 16 ? 4 : sqrt(m)); }
 
-/// x^ <- keep x^ + to_first y^,  y^ <- keep y^ + to_second x^ (the old x^).
+/// A column that lay in the span of others loses all but its rounding errors, and those again in
+/// every sweep, for ever: one whose squared norm falls below this is brought back to size 1 once,
+/// and the second time it is 0. (Once, because a column of few tiny elements may be exact.)
+constexpr double jacobi_gone = 1e-28;
+
+/// x^ <- keep x^ + to_first y^,  y^ <- keep y^ + to_second x^ (the old x^); of the columns themselves
+/// x <- keep x - sine y, y <- keep y + sine x.
 struct JacobiRotation {
-  double keep, to_first, to_second;
+  double keep, to_first, to_second, sine;
 };
 
 /// The rotation that makes x and y orthogonal, given a = |x^|^2, b = |y^|^2, g = x^ . y^ != 0 and
@@ -35,7 +41,7 @@ MF_FN JacobiRotation jacobi_rotation(double a, double b, double g, double ratio)
   const double over = g2 / (h < 0 ? h - root : h + root);
   const double t = over * ratio;
   const double keep = 1 / sqrt(1 + t * t);
-  return {keep, -keep * t * ratio, keep * over};
+  return {keep, -keep * t * ratio, keep * over, keep * t};
 }
 
 /// 2^exponent, 0 or infinity where that is out of range. (ldexp is slow and this stands in loops.)

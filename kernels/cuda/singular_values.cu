@@ -23,13 +23,13 @@ struct JacobiShared {
   double* norm2;    // of what is stored of a column
   double* scratch;  // one a column
   int* exponent;    // a column is 2^exponent times what is stored
+  int* shrunk;      // jacobi_gone
   double* columns;
+  double* right;  // columns of the rotations, in the caller's workspace; null: not wanted
 };
 
 /// Doubles before the columns.
-__host__ __device__ constexpr std::int64_t jacobi_header(std::int64_t n) {
-  return 2 * n + (n + 1) / 2;
-}
+__host__ __device__ constexpr std::int64_t jacobi_header(std::int64_t n) { return 3 * n; }
 
 __device__ inline bool longer(double norm2_x, int exponent_x, double norm2_y, int exponent_y) {
   if (norm2_x == 0 || norm2_y == 0) return norm2_x > norm2_y;
@@ -72,7 +72,7 @@ __device__ inline bool rows_more_graded(const T* a, std::int64_t row_stride, int
 
 /// Scales every column so that its largest element lies in [1/2, 1), and takes its norm.
 template <int lanes>
-__device__ inline void normalize(const JacobiShared& shared, int length, int n) {
+__device__ inline void normalize(const JacobiShared& shared, int length, int n, bool first_time) {
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int groups = static_cast<int>(blockDim.x) / lanes;
   for (int first = 0; first < n; first += groups) {  // as often in every lane: shuffles need all
@@ -83,11 +83,14 @@ __device__ inline void normalize(const JacobiShared& shared, int length, int n) 
       for (int i = lane; i < length; i += lanes) largest = fmax(largest, fabs(column[i]));
     }
     largest = group_max<lanes>(largest);
+    const bool small = j < n && !first_time && shared.norm2[j] < jacobi_gone;
+    const bool gone = small && shared.shrunk[j] != 0;
+    if (gone) largest = 0;
     const int exponent = exponent_of(largest);
     double norm2 = 0;
     if (j < n) {
       for (int i = lane; i < length; i += lanes) {
-        column[i] = scale_by_power(column[i], -exponent);
+        column[i] = gone ? 0 : scale_by_power(column[i], -exponent);
         norm2 = fma(column[i], column[i], norm2);
       }
     }
@@ -95,6 +98,7 @@ __device__ inline void normalize(const JacobiShared& shared, int length, int n) 
     if (j < n && lane == 0) {
       shared.norm2[j] = norm2;
       shared.exponent[j] += exponent;
+      if (small) shared.shrunk[j] = 1;
     }
   }
 }
@@ -141,10 +145,10 @@ __device__ inline bool rotate_pairs(const JacobiShared& shared, int length, int 
     double sum_y = 0;
     int exponent_x = 0;
     int exponent_y = 0;
+    JacobiRotation rotation{1, 0, 0, 0};
     if (oblique || exchanged) {
       exponent_x = shared.exponent[from_x];
       exponent_y = shared.exponent[from_y];
-      JacobiRotation rotation{1, 0, 0};
       if (oblique) {
         rotation = jacobi_rotation(a, b, product, power_of_two(exponent_y - exponent_x));
         rotated = true;
@@ -160,6 +164,18 @@ __device__ inline bool rotate_pairs(const JacobiShared& shared, int length, int 
         to_y[i] = new_y;
         sum_x = fma(new_x, new_x, sum_x);
         sum_y = fma(new_y, new_y, sum_y);
+      }
+    }
+    if (shared.right != nullptr && (oblique || exchanged)) {
+      const double* right_x = shared.right + static_cast<std::int64_t>(from_x) * n;
+      const double* right_y = shared.right + static_cast<std::int64_t>(from_y) * n;
+      double* to_x = shared.right + static_cast<std::int64_t>(p) * n;
+      double* to_y = shared.right + static_cast<std::int64_t>(q) * n;
+      for (int i = lane; i < n; i += lanes) {
+        const double old_x = right_x[i];
+        const double old_y = right_y[i];
+        to_x[i] = fma(-rotation.sine, old_y, rotation.keep * old_x);
+        to_y[i] = fma(rotation.sine, old_x, rotation.keep * old_y);
       }
     }
     sum_x = group_sum<lanes>(sum_x);  // after which all lanes have read norms and exponents
@@ -192,9 +208,13 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   shared.norm2 = dynamic_shared<double>();
   shared.scratch = shared.norm2 + n;
   shared.exponent = reinterpret_cast<int*>(shared.scratch + n);
-  shared.columns = columns_in_shared
-                       ? shared.norm2 + jacobi_header(n)
-                       : args.workspace + slot * singular_values_workspace(rows, cols);
+  shared.shrunk = shared.exponent + n;
+  double* workspace =
+      args.workspace + slot * singular_values_workspace(
+                                  rows, cols, args.u.data != nullptr || args.v.data != nullptr);
+  shared.columns = columns_in_shared ? shared.norm2 + jacobi_header(n) : workspace;
+  const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  shared.right = vectors ? workspace + static_cast<std::int64_t>(rows) * cols : nullptr;
 
   int bad = 0;
   for (int i = thread; i < rows * cols; i += threads) {
@@ -204,6 +224,12 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   if (__syncthreads_or(bad) != 0) {
     for (std::int64_t i = thread; i < args.values_count; i += threads) values[i] = nan("");
     for (int r = thread; args.left != nullptr && r < rows; r += threads) left[r] = nan("");
+    for (const MatrixBatch<double>& out : {args.u, args.v}) {
+      if (out.data == nullptr) continue;
+      for (int i = thread; i < out.size(); i += threads) {
+        out.slot(slot)[i / out.cols * out.row_stride + i % out.cols] = nan("");
+      }
+    }
     if (thread == 0 && args.sweeps != nullptr) args.sweeps[slot] = 0;
     return;
   }
@@ -215,13 +241,19 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
     const int c = i % cols;
     shared.columns[transposed ? r * length + c : c * length + r] = a[r * row_stride + c];
   }
-  for (int j = thread; j < n; j += threads) shared.exponent[j] = 0;
+  for (int j = thread; j < n; j += threads) {
+    shared.exponent[j] = 0;
+    shared.shrunk[j] = 0;
+  }
+  for (int i = thread; shared.right != nullptr && i < n * n; i += threads) {
+    shared.right[i] = i / n == i % n ? 1 : 0;
+  }
   __syncthreads();
 
   const double tolerance = jacobi_tolerance(length);
   int sweeps = 0;
   bool rotated = n > 1;
-  normalize<lanes>(shared, length, n);
+  normalize<lanes>(shared, length, n, true);
   __syncthreads();
   while (rotated && sweeps < args.max_sweeps) {
     bool mine = false;
@@ -230,7 +262,7 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
       __syncthreads();
     }
     // Columns that lay almost along others are mostly gone: back to size 1.
-    normalize<lanes>(shared, length, n);
+    normalize<lanes>(shared, length, n, false);
     rotated = __syncthreads_or(mine ? 1 : 0) != 0;
     ++sweeps;
   }
@@ -248,6 +280,18 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
       if (other > value || (other == value && i < j)) ++place;
     }
     if (place < args.values_count) values[place] = value;
+    if (!vectors) continue;
+    const MatrixBatch<double>& turned = transposed ? args.v : args.u;
+    const MatrixBatch<double>& rotation = transposed ? args.u : args.v;
+    const double norm = value == 0 ? HUGE_VAL : sqrt(shared.norm2[j]);
+    for (int i = 0; turned.data != nullptr && i < length; ++i) {
+      turned.slot(slot)[i * turned.row_stride + place] =
+          shared.columns[static_cast<std::int64_t>(j) * length + i] / norm;
+    }
+    for (int i = 0; rotation.data != nullptr && i < n; ++i) {
+      const double element = shared.right[static_cast<std::int64_t>(j) * n + i];
+      rotation.slot(slot)[i * rotation.row_stride + place] = value == 0 ? 0 : element;
+    }
   }
   if (left == nullptr) return;
   int longest = 0;

@@ -2,9 +2,11 @@
 // against each other: they differ by roundings, never by more.
 #include "kernels/cpu/loops.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -155,11 +157,41 @@ TEST(Loops, EverySetFindsSingularValues) {
                                     4 * left[at(i)] * inner * right[at(j)];
         }
       }
-      std::vector<double> values(at(n));
-      EXPECT_GE(loops->jacobi(n, n, columns, values.data(), nullptr, 30), 0);
-      for (std::int64_t i = 0; i < n; ++i) {
-        EXPECT_NEAR(values[at(i)], 1 / static_cast<double>(i + 1),
-                    8 * static_cast<double>(n) * epsilon<double>());
+      // Of lane l the matrix times l + 1.
+      const std::int64_t lanes = loops->jacobi_lanes;
+      std::vector<double> in_lanes;
+      for (std::int64_t j = 0; j < n; ++j) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          for (std::int64_t l = 0; l < lanes; ++l) {
+            in_lanes.push_back(columns[j * stride + i] * static_cast<double>(l + 1));
+          }
+        }
+      }
+      std::vector<double> norms(at(n * lanes));
+      std::vector<std::int32_t> exponents(at(n * lanes));
+      std::vector<std::int32_t> places(at(n));
+      const auto expect_values = [&](std::int64_t step, std::int64_t lane) {
+        std::vector<double> values;
+        for (std::int64_t j = 0; j < n; ++j) {
+          values.push_back(std::ldexp(norms[at(j * step + lane)], exponents[at(j * step + lane)]));
+        }
+        std::sort(values.begin(), values.end(), std::greater<>());
+        const auto factor = static_cast<double>(lane + 1);
+        for (std::int64_t i = 0; i < n; ++i) {
+          EXPECT_NEAR(values[at(i)], factor / static_cast<double>(i + 1),
+                      8 * factor * static_cast<double>(n) * epsilon<double>());
+        }
+      };
+      EXPECT_GE(
+          loops->jacobi(n, n, columns, nullptr, norms.data(), exponents.data(), places.data(), 30),
+          0);
+      expect_values(1, 0);
+      std::vector<std::int32_t> sweeps(at(lanes));
+      loops->lane_jacobi(
+          {n, n, in_lanes.data(), norms.data(), exponents.data(), nullptr, 30, sweeps.data()});
+      for (std::int64_t l = 0; l < lanes; ++l) {
+        EXPECT_GE(sweeps[at(l)], 0);
+        expect_values(lanes, l);
       }
     }
   }

@@ -145,6 +145,64 @@ class SingularValues : public DeviceTest {
     return result;
   }
 
+  /// Values and all vectors of one matrix, with gaps between rows and slots.
+  struct Decomposition {
+    std::vector<double> values;
+    Matrix u, v;
+  };
+  std::vector<Decomposition> decompose(const std::vector<Matrix>& matrices) {
+    const std::int64_t rows = matrices.front().rows;
+    const std::int64_t cols = matrices.front().cols;
+    const std::int64_t count = std::min(rows, cols);
+    const auto slots = static_cast<std::int64_t>(matrices.size());
+    std::vector<double> host;
+    for (const Matrix& m : matrices) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t c = 0; c < cols; ++c) host.push_back(m.at(r, c));
+      }
+    }
+    const auto a = to_device(executor(), host);
+    const Buffer<double> values(executor(), slots * count);
+    const auto filled = [&](std::int64_t side) {
+      const auto size = static_cast<std::size_t>(slots * (side * (count + 1) + 2));
+      return to_device(executor(), std::vector<double>(size, -7));
+    };
+    const auto u = filled(rows);
+    const auto v = filled(cols);
+    const Buffer<double> workspace(executor(), slots * singular_values_workspace(rows, cols, true));
+    const auto batch = [&](const Buffer<double>& to, std::int64_t side) {
+      return MatrixBatch<double>{to.data(), slots, side, count, side * (count + 1) + 2, count + 1};
+    };
+    singular_values(executor(), SingularValuesArgs<double>{
+                                    .a = {a.data(), slots, rows, cols, rows * cols, cols},
+                                    .values = values.data(),
+                                    .values_count = count,
+                                    .values_stride = count,
+                                    .workspace = workspace.data(),
+                                    .u = batch(u, rows),
+                                    .v = batch(v, cols)});
+    const auto all = values.download();
+    const auto read = [&](const Buffer<double>& from, std::int64_t side, std::int64_t s) {
+      const auto elements = from.download();
+      Matrix m{side, count, std::vector<double>(static_cast<std::size_t>(side * count))};
+      for (std::int64_t i = 0; i < side * (count + 1) + 2; ++i) {
+        const double element = elements[static_cast<std::size_t>(s * (side * (count + 1) + 2) + i)];
+        if (i < side * (count + 1) && i % (count + 1) < count) {
+          m.at(i / (count + 1), i % (count + 1)) = element;
+        } else {
+          EXPECT_EQ(element, -7);
+        }
+      }
+      return m;
+    };
+    std::vector<Decomposition> found;
+    for (std::int64_t s = 0; s < slots; ++s) {
+      const auto begin = all.begin() + s * count;
+      found.push_back({{begin, begin + count}, read(u, rows, s), read(v, cols, s)});
+    }
+    return found;
+  }
+
   std::vector<double> values_of(const Matrix& a) { return compute({a}).values.front(); }
 };
 
@@ -445,6 +503,94 @@ TEST_P(SingularValues, HaveTheFirstLeftVector) {
         for (int c = 0; c < cols; ++c)
           product += a.at(r, c) / s * right[static_cast<std::size_t>(c)];
         EXPECT_NEAR(product, u[static_cast<std::size_t>(r)], bound) << rows << "x" << cols;
+      }
+    }
+  }
+}
+
+/// |a^T b - identity|, but for columns of value 0, which are 0.
+double from_orthonormal(const Matrix& m, const std::vector<double>& values) {
+  double worst = 0;
+  for (std::int64_t i = 0; i < m.cols; ++i) {
+    for (std::int64_t j = 0; j < m.cols; ++j) {
+      double sum = 0;
+      for (std::int64_t r = 0; r < m.rows; ++r) sum += m.at(r, i) * m.at(r, j);
+      const bool one = i == j && values[static_cast<std::size_t>(i)] > 0;
+      worst = std::max(worst, std::fabs(sum - (one ? 1.0 : 0.0)));
+    }
+  }
+  return worst;
+}
+
+TEST_P(SingularValues, HaveAllVectors) {
+  std::mt19937_64 random(test_seed());
+  std::vector<std::pair<int, int>> sizes = {{1, 1},   {1, 6},  {6, 1},  {2, 2},
+                                            {20, 20}, {9, 33}, {33, 9}, {17, 16}};
+  if (!emulated()) sizes.insert(sizes.end(), {{64, 64}, {65, 65}, {70, 130}, {300, 40}});
+  for (const auto& [rows, cols] : sizes) {
+    SCOPED_TRACE(std::to_string(rows) + "x" + std::to_string(cols));
+    std::vector<Matrix> matrices;
+    for (int s = 0; s < (emulated() ? 3 : 7); ++s) {
+      matrices.push_back(random_matrix(rows, cols, random));
+      Matrix& m = matrices.back();
+      for (std::int64_t r = 0; r < rows; ++r) {
+        // Graded by rows, by columns, a zero column, equal columns.
+        for (std::int64_t c = 0; c < cols; ++c) {
+          if (s == 1) m.at(r, c) *= std::pow(10.0, -static_cast<double>(c));
+          if (s == 2) m.at(r, c) *= std::pow(10.0, -static_cast<double>(r));
+          if (s == 3 && c == cols / 2) m.at(r, c) = 0;
+          if (s == 4 && c > 0) m.at(r, c) = m.at(r, 0);
+          if (s == 5) m.at(r, c) *= 1e-200;
+        }
+      }
+    }
+    const auto found = decompose(matrices);
+    for (std::size_t s = 0; s < matrices.size(); ++s) {
+      SCOPED_TRACE("matrix " + std::to_string(s));
+      const Matrix& m = matrices[s];
+      const auto& [values, u, v] = found[s];
+      EXPECT_EQ(values, compute({m}).values.front()) << "vectors change no value";
+      const double eps = 2.3e-16 * 8 * std::max(rows, cols);
+      EXPECT_LT(from_orthonormal(u, values), eps);
+      EXPECT_LT(from_orthonormal(v, values), eps);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t c = 0; c < cols; ++c) {
+          double sum = 0;
+          for (std::size_t i = 0; i < values.size(); ++i) {
+            const auto at = static_cast<std::int64_t>(i);
+            sum += u.at(r, at) * values[i] * v.at(c, at);
+          }
+          // Small relative to the graded side's column (or row): that is what keeps tiny values.
+          double size = 0;
+          for (std::int64_t i = 0; i < rows && s == 1; ++i)
+            size = std::max(size, std::fabs(m.at(i, c)));
+          for (std::int64_t i = 0; i < cols && s == 2; ++i)
+            size = std::max(size, std::fabs(m.at(r, i)));
+          if (s != 1 && s != 2) size = values.front();
+          const bool square = rows == cols;  // else the shorter side is rotated
+          if (!square) size = values.front();
+          ASSERT_LE(std::fabs(sum - m.at(r, c)), eps * size) << r << ", " << c;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SingularValues, OfASlotThatIsNotFiniteHaveNoVectors) {
+  std::mt19937_64 random(test_seed());
+  std::vector<Matrix> matrices(6, random_matrix(5, 4, random));
+  const auto alone = decompose({matrices.front()});
+  matrices[1].at(2, 3) = INFINITY;
+  matrices[4].at(0, 0) = NAN;
+  const auto found = decompose(matrices);
+  for (std::size_t s = 0; s < matrices.size(); ++s) {
+    for (std::int64_t r = 0; r < 5; ++r) {
+      for (std::int64_t c = 0; c < 4; ++c) {
+        if (s == 1 || s == 4) {
+          EXPECT_TRUE(std::isnan(found[s].u.at(r, c)));
+        } else {
+          EXPECT_EQ(found[s].u.at(r, c), alone[0].u.at(r, c));
+        }
       }
     }
   }

@@ -70,8 +70,10 @@ MF_LOOP void rotate(double* x, double* y, int64_t length, JacobiRotation rotatio
 /// One column: 2^exponent times what is stored at `data`.
 struct JacobiColumn {
   double* data;
-  double norm2;  // of what is stored
+  double* right;  // of the rotations; null: not wanted
+  double norm2;   // of what is stored
   int exponent;
+  bool shrunk;  // jacobi_gone
 };
 
 /// Puts the largest element into [1/2, 1); a zero column has norm2 = 0.
@@ -91,19 +93,44 @@ MF_LOOP void normalize(JacobiColumn& column, int64_t length) {
   column.norm2 = scalar_product(column.data, column.data, length);
 }
 
+MF_LOOP void shrink(JacobiColumn& column, int64_t length) {
+  if (column.shrunk) {
+    for (int64_t i = 0; i < length; ++i) column.data[i] = 0;
+    column.norm2 = 0;
+    return;
+  }
+  normalize(column, length);
+  column.shrunk = true;
+}
+
 MF_LOOP bool longer(const JacobiColumn& x, const JacobiColumn& y) {
   if (x.norm2 == 0 || y.norm2 == 0) return x.norm2 > y.norm2;
   const double ratio = power_of_two(x.exponent - y.exponent);
   return x.norm2 * ratio > y.norm2 / ratio;
 }
 
-int32_t jacobi(int64_t m, int64_t n, double* columns, double* values, double* direction,
-               int32_t max_sweeps) {
+/// Columns of the rotations, as the columns themselves turn.
+MF_LOOP void rotate_right(double* x, double* y, int64_t length, double keep, double sine) {
+  constexpr int w = width<double>;
+  const Vector<double> stay = broadcast(keep);
+  const Vector<double> turn = broadcast(sine);
+  for (int64_t i = 0; i < length; i += w) {
+    const Vector<double> old_x = load(x + i);
+    const Vector<double> old_y = load(y + i);
+    store(x + i, fma(-turn, old_y, stay * old_x));
+    store(y + i, fma(turn, old_x, stay * old_y));
+  }
+}
+
+int32_t jacobi(int64_t m, int64_t n, double* columns, double* right, double* norms,
+               int32_t* exponents, int32_t* places, int32_t max_sweeps) {
   const int64_t length = jacobi_stride(m);
+  const int64_t right_length = jacobi_stride(n);
   const double tolerance = jacobi_tolerance(static_cast<double>(m));
   JacobiColumn column[jacobi_max_columns];
   for (int64_t j = 0; j < n; ++j) {
-    column[j] = {columns + j * length, 0, 0};
+    column[j] = {columns + j * length, right != nullptr ? right + j * right_length : nullptr, 0, 0,
+                 false};
     normalize(column[j], length);
   }
   int32_t sweeps = 0;
@@ -128,27 +155,21 @@ int32_t jacobi(int64_t m, int64_t n, double* columns, double* values, double* di
         if (fabs(g) <= tolerance * (sqrt(x.norm2) * sqrt(y.norm2))) continue;
         rotated = true;
         const double ratio = power_of_two(y.exponent - x.exponent);
-        rotate(x.data, y.data, length, jacobi_rotation(x.norm2, y.norm2, g, ratio), &x.norm2,
-               &y.norm2);
-        // A column that lay almost along another one is mostly gone: bring it back to size 1.
-        if (y.norm2 < 1e-60) normalize(y, length);
+        const JacobiRotation rotation = jacobi_rotation(x.norm2, y.norm2, g, ratio);
+        rotate(x.data, y.data, length, rotation, &x.norm2, &y.norm2);
+        if (right != nullptr) {
+          rotate_right(x.right, y.right, right_length, rotation.keep, rotation.sine);
+        }
+        if (y.norm2 < jacobi_gone) shrink(y, length);
+        if (x.norm2 < jacobi_gone) shrink(x, length);
         if (x.norm2 > 1e60) normalize(x, length);
       }
     }
   }
-  if (direction != nullptr) {
-    int64_t longest = 0;
-    for (int64_t j = 1; j < n; ++j) {
-      if (longer(column[j], column[longest])) longest = j;
-    }
-    const double norm = sqrt(column[longest].norm2);
-    for (int64_t i = 0; i < m; ++i) direction[i] = column[longest].data[i] / norm;
-  }
   for (int64_t j = 0; j < n; ++j) {
-    const double value = scale_by_power(sqrt(column[j].norm2), column[j].exponent);
-    int64_t place = j;
-    for (; place > 0 && values[place - 1] < value; --place) values[place] = values[place - 1];
-    values[place] = value;
+    norms[j] = sqrt(column[j].norm2);
+    exponents[j] = column[j].exponent;
+    places[j] = static_cast<int32_t>((column[j].data - columns) / length);
   }
   return rotated ? -1 : sweeps;
 }

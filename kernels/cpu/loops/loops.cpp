@@ -8,6 +8,7 @@
 #include "kernels/cpu/loops/fma_peak.hpp"
 #include "kernels/cpu/loops/gemm.hpp"
 #include "kernels/cpu/loops/jacobi.hpp"
+#include "kernels/cpu/loops/lane_jacobi.hpp"
 #include "kernels/cpu/loops/reductions.hpp"
 #include "kernels/cpu/loops/updates.hpp"
 
@@ -43,7 +44,7 @@ constexpr TypedLoops<T> typed_loops() {
 
 const Loops loops = {
     MF_ISA_NAME(MF_ISA), typed_loops<float>(), typed_loops<double>(), jacobi_stride, jacobi,
-    copy_rounds,
+    lane_count,          lane_jacobi,          copy_rounds,
 };
 
 }  // namespace manyfold::kernels::cpu::MF_ISA

@@ -61,6 +61,19 @@ MF_LOOP Vector<T> broadcast(T x) {
   return x - Vector<T>{};  // x - 0 keeps every x, the sign of zero included
 }
 
+/// What comparing vectors of doubles gives: all ones, or zero.
+typedef int64_t Marks __attribute__((vector_size(vector_bytes)));
+MF_LOOP bool any(Marks marks) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(marks),
+                                reinterpret_cast<__m512i>(marks)) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_pd(reinterpret_cast<__m256d>(marks)) != 0;
+#else
+  return (marks[0] | marks[1]) != 0;
+#endif
+}
+
 #if defined(__AVX512F__)
 
 MF_LOOP Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {

@@ -18,30 +18,37 @@ using std::numbers::pi;
 
 double square(double x) { return x * x; }
 
-/// sin t - t cos t, t in [0, pi]; both terms are nearly t for small t.
-double sine_excess(double t) {
-  if (t > 0.5) return std::sin(t) - t * std::cos(t);
+/// sin t - t cos t, of which both terms are nearly t for small t >= 0.
+double sine_excess(double t, double sine, double cosine) {
+  if (t > 0.5) return sine - t * cosine;
   // sum_k (-1)^k (2k + 2)/(2k + 3)! t^(2k + 3)
+  const double t2 = t * t;
   double sum = 0;
-  double power = t * t * t;
-  double factorial = 6;
-  for (int k = 0; k < 8; ++k) {
-    sum += (k % 2 == 0 ? 1 : -1) * (2 * k + 2) * power / factorial;
-    power *= t * t;
-    factorial *= (2 * k + 4) * (2 * k + 5);
+  double term = t * t2 / 6;  // t^(2k + 3)/(2k + 3)!, with its sign
+  for (int k = 0; k < 7; ++k) {
+    sum += (2 * k + 2) * term;
+    term *= -t2 / ((2 * k + 4) * (2 * k + 5));
   }
   return sum;
 }
 
 /// Of s(z) = relu(z) - slope relu(-z).
 DualMoments piecewise_linear(double slope, const GaussianPair& pair) {
-  const double angle = 2 * std::atan2(std::sqrt(pair.apart), std::sqrt(pair.together));
-  const double scale = std::sqrt(pair.a) * std::sqrt(pair.b) / (2 * pi);
-  const double same_sign = scale * sine_excess(pi - angle);  // E[relu(u) relu(v)]
-  const double other_sign = scale * sine_excess(angle);      // E[relu(u) relu(-v)]
+  const double far = std::max(pair.apart, pair.together);
+  const double near = std::min(pair.apart, pair.together);
+  // The angle between u and v, or between u and -v, whichever is acute.
+  const double acute = 2 * std::atan2(std::sqrt(near), std::sqrt(far));
+  const double angle = pair.apart == near ? acute : pi - acute;
+  const double supplement = pair.apart == near ? pi - acute : acute;
+  const double sine = far > 0 ? 2 * std::sqrt(near * far) / (near + far) : 0;
+  const double cosine = far > 0 ? (pair.together - pair.apart) / (near + far) : 1;
+  const double scale = std::sqrt(pair.a * pair.b) / (2 * pi);
+  // E[relu(u) relu(v)] and E[relu(u) relu(-v)]
+  const double same_sign = scale * sine_excess(supplement, sine, -cosine);
+  const double other_sign = scale * sine_excess(angle, sine, cosine);
   DualMoments moments;
   moments.product = (1 + slope * slope) * same_sign - 2 * slope * other_sign;
-  moments.slopes = (1 + slope * slope) / 2 - square(1 - slope) * angle / (2 * pi);
+  moments.slopes = ((1 + slope * slope) * supplement + 2 * slope * angle) / (2 * pi);
   // u and v that are 0 for certain have s'(0), which is `slope`.
   if (pair.a == 0 || pair.b == 0)
     moments.slopes = pair.a == pair.b ? slope * slope : slope * (1 + slope) / 2;

@@ -2,7 +2,6 @@
 #include "models/gram/infinite_width.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string>
 
@@ -21,13 +20,19 @@ using Places = std::vector<double>;  ///< a number per place
 /// f(i) summed in four strands, so that an addition need not wait for the one before it.
 template <class F>
 double sum_of(std::size_t count, const F& f) {
-  std::array<double, 4> strands{};
+  double first = 0;
+  double second = 0;
+  double third = 0;
+  double fourth = 0;
   std::size_t i = 0;
   for (; i + 4 <= count; i += 4) {
-    for (std::size_t k = 0; k < 4; ++k) strands[k] += f(i + k);
+    first += f(i);
+    second += f(i + 1);
+    third += f(i + 2);
+    fourth += f(i + 3);
   }
-  for (; i < count; ++i) strands[0] += f(i);
-  return (strands[0] + strands[1]) + (strands[2] + strands[3]);
+  for (; i < count; ++i) first += f(i);
+  return (first + second) + (third + fourth);
 }
 
 /// Which places stand in the patch at every place; of vectors the one place itself.
@@ -55,13 +60,12 @@ class Patches {
   }
 
   /// factor times the sums of `values` over patches.
-  Places sums(const Places& values, double factor) const {
-    Places sums(places());
+  void sum(const Places& values, double factor, Places& sums) const {
     for (std::size_t l = 0; l < places(); ++l) {
+      sums[l] = 0;
       for (const std::size_t member : at(l)) sums[l] += values[member];
       sums[l] *= factor;
     }
-    return sums;
   }
 
  private:
@@ -235,9 +239,25 @@ class Recursion {
     double tangent = 0;
     double last_layer = 0;
   };
-  Entry entry(std::size_t i, std::size_t j) const {
-    PairState state{
-        .distance = Places(places()), .tangent = Places(places()), .last_layer = Places(places())};
+  /// What `entry` works with: a row's own.
+  struct PairState {
+    explicit PairState(const Recursion& recursion)
+        : distance(recursion.places()),
+          tangent(distance),
+          last_layer(distance),
+          patch_distance(distance),
+          patch_tangent(distance) {}
+
+    // At every place, of x = x_i^(h) and y = x_j^(h).
+    Places distance;  ///< ||x - y||^2, h > 0
+    Places tangent;   ///< T^(h)
+    Places last_layer;
+    Places patch_distance;
+    Places patch_tangent;
+  };
+  Entry entry(std::size_t i, std::size_t j, PairState& state) const {
+    std::fill(state.distance.begin(), state.distance.end(), 0.0);
+    std::fill(state.tangent.begin(), state.tangent.end(), 0.0);
     for (std::size_t h = 0; h < depth_; ++h) advance(h, i, j, state);
     Entry entry;
     for (std::size_t l = 0; l < places(); ++l) {
@@ -252,13 +272,6 @@ class Recursion {
   }
 
  private:
-  /// At every place, of x = x_i^(h) and y = x_j^(h).
-  struct PairState {
-    Places distance;  ///< ||x - y||^2, h > 0
-    Places tangent;   ///< T^(h)
-    Places last_layer;
-  };
-
   bool is_block(std::size_t h) const { return residual_ && h > 0; }
   double product_scale(std::size_t h) const { return h == 0 ? scales_.input : scales_.patch; }
 
@@ -267,10 +280,11 @@ class Recursion {
     Places variance = examples_.squared_length(i);
     Places b(places());
     for (std::size_t h = 0; h < depth_; ++h) {
-      LayerMoments layer{.variance = patches_.sums(variance, product_scale(h)),
+      LayerMoments layer{.variance = Places(places()),
                          .mean = Places(places()),
                          .mean_before = is_block(h) ? b : Places(places()),
                          .b = {}};
+      patches_.sum(variance, product_scale(h), layer.variance);
       const double scale = is_block(h) ? scales_.block : std::sqrt(scales_.layer);
       for (std::size_t l = 0; l < places(); ++l) {
         const double before = layer.mean_before[l];
@@ -290,17 +304,17 @@ class Recursion {
   void advance(std::size_t h, std::size_t i, std::size_t j, PairState& state) const {
     const LayerMoments& one = moments_[i].layers[h];
     const LayerMoments& other = moments_[j].layers[h];
-    const Places distance = patches_.sums(state.distance, product_scale(h));
-    const Places tangent = patches_.sums(state.tangent, product_scale(h));
+    patches_.sum(state.distance, product_scale(h), state.patch_distance);
+    patches_.sum(state.tangent, product_scale(h), state.patch_tangent);
     const double scale2 = is_block(h) ? scales_.block * scales_.block : scales_.layer;
     for (std::size_t l = 0; l < places(); ++l) {
       const double a = one.variance[l];
       const double b = other.variance[l];
       const GaussianPair pair = h == 0 ? examples_.pair(i, j, patches_.at(l), scales_.input, a, b)
-                                       : pair_of_distance(a, b, distance[l]);
+                                       : pair_of_distance(a, b, state.patch_distance[l]);
       const DualMoments moments = activation_.moments(pair);
       state.last_layer[l] = scale2 * pair.covariance() * moments.slopes;
-      const double own = scale2 * moments.slopes * tangent[l] + state.last_layer[l];
+      const double own = scale2 * moments.slopes * state.patch_tangent[l] + state.last_layer[l];
       if (is_block(h)) {
         state.tangent[l] += own;
         state.distance[l] += 2 * scales_.block * (one.mean_before[l] - other.mean_before[l]) *
@@ -322,16 +336,6 @@ class Recursion {
   std::vector<ExampleMoments> moments_;
 };
 
-/// body(i, j) for j <= i, row by row.
-template <class Body>
-void for_pairs(int threads, std::int64_t examples, const Body& body) {
-  in_pieces(threads, examples, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      for (std::size_t j = 0; j <= i; ++j) body(i, j);
-    }
-  });
-}
-
 }  // namespace
 
 InfiniteWidthKernels infinite_width_kernels(const Architecture& architecture,
@@ -343,11 +347,15 @@ InfiniteWidthKernels infinite_width_kernels(const Architecture& architecture,
   InfiniteWidthKernels kernels{.nngp = std::vector<double>(n * n),
                                .tangent = std::vector<double>(n * n),
                                .last_layer = std::vector<double>(n * n)};
-  for_pairs(threads, examples, [&](std::size_t i, std::size_t j) {
-    const Recursion::Entry entry = recursion.entry(i, j);
-    kernels.nngp[i * n + j] = kernels.nngp[j * n + i] = entry.nngp;
-    kernels.tangent[i * n + j] = kernels.tangent[j * n + i] = entry.tangent;
-    kernels.last_layer[i * n + j] = kernels.last_layer[j * n + i] = entry.last_layer;
+  in_pieces(threads, examples, 1, [&](std::int64_t row, std::int64_t) {
+    const auto i = static_cast<std::size_t>(row);
+    Recursion::PairState state(recursion);
+    for (std::size_t j = 0; j <= i; ++j) {
+      const Recursion::Entry entry = recursion.entry(i, j, state);
+      kernels.nngp[i * n + j] = kernels.nngp[j * n + i] = entry.nngp;
+      kernels.tangent[i * n + j] = kernels.tangent[j * n + i] = entry.tangent;
+      kernels.last_layer[i * n + j] = kernels.last_layer[j * n + i] = entry.last_layer;
+    }
   });
   return kernels;
 }

@@ -5,7 +5,7 @@
 //   K^(h)_ij = <x_i^(h), x_j^(h)>,  b_i^(h) = mean of sqrt(m) x_i^(h)
 // follow from layer to layer (def. 3.4), from expectations over pairs of Gaussians of covariance
 // K^(h-1), or of its sums over patches (models/gram/dual_activation.hpp). Derivatives follow with
-// them: T^(h)_ij, the sum over layers up to h of <dx_i^(h)/dW, dx_j^(h)/dW> / m, is
+// them: T^(h)_ij, the sum over layers up to h of <dx_i^(h)/dW, dx_j^(h)/dW>, is
 //   c_s E[s'(u) s'(v)] (T^(h-1) + K^(h-1))_ij        after x^(h) = sqrt(c_s/m) s(W x^(h-1)),
 //   that with (c_res/H)^2 for c_s, plus T^(h-1)_ij   after a residual block.
 // An output that shares no weights between places sees every place with itself alone, at this layer
@@ -55,11 +55,18 @@ struct InfiniteWidthKernels {
 
 /// inputs: row-major (example, entry), of a conv_resnet (example, channel, place), place
 /// y * width + x. Rows of the matrices are shared out among `threads`; results do not depend on how
-/// many. Memory: the three matrices, the inputs once more, and 4 H places numbers an example. Time:
-/// n^2/2 pairs times H places moments of dual_activation.hpp, 50 ns each in closed form.
-/// Where s is homogeneous, parallel inputs give parallel rows to rounding, whatever their lengths.
-/// Throws InputError: no layers, inputs that are not `examples` of one size or do not fit the
-/// window, a window that does not keep the number of places.
+/// many. Memory: the three matrices, the inputs once more, and 4 H places numbers an example.
+///
+/// Time: n^2/2 pairs times H places moments of dual_activation.hpp, some 0.2 us each in closed
+/// form, 0.1 to 0.4 ms by quadrature at variance 1.
+///
+/// Accuracy: entries to a few roundings a layer. Where s is homogeneous, parallel inputs give
+/// parallel rows, whatever their lengths. Behind the first layer of a conv_resnet, where patches
+/// with relu are parallel and their lengths differ, the angle between them is had to 2e-8 only.
+///
+/// Throws InputError: no layers; inputs that are not finite, not `examples` of one size, or do not
+/// fit the window; a window that does not keep the number of places; by quadrature, variances above
+/// 1e4.
 InfiniteWidthKernels infinite_width_kernels(const Architecture& architecture,
                                             std::span<const double> inputs, std::int64_t examples,
                                             int threads);

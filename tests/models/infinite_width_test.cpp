@@ -571,10 +571,10 @@ const std::vector<WidthCase>& width_cases() {
        2048},
       {"conv_relu_2",
        {.kind = conv, .activation = relu, .depth = 2, .c_res = 0.9, .window = places(2, 1, 5)},
-       1024},
+       512},
       {"conv_softplus_3",
        {.kind = conv, .activation = softplus, .depth = 3, .c_res = 0.9, .window = places(2, 1, 4)},
-       1024},
+       512},
       {"conv_erf_3_ntk",
        {.kind = conv,
         .activation = Activation::erf,
@@ -582,7 +582,7 @@ const std::vector<WidthCase>& width_cases() {
         .c_res = 0.9,
         .parametrization = ntk,
         .window = places(1, 2, 3)},
-       512},
+       256},
   };
   return cases;
 }

@@ -17,9 +17,9 @@ struct GaussianPair {
   double covariance() const { return (together - apart) / 4; }
   double distance() const;  ///< E[(u - v)^2]
 };
-/// By c, which near rho = 1 and -1 leaves half the digits of the angle between u and v.
+/// By c, from which near rho = 1 and -1 only half the digits of the angle can be had.
 GaussianPair pair_of_covariance(double a, double b, double c);
-/// By E[(u - v)^2], which near rho = 1 does so only where a and b differ.
+/// By E[(u - v)^2], from which they all can be had near rho = 1, where a = b.
 GaussianPair pair_of_distance(double a, double b, double distance);
 
 struct DualMoments {
@@ -29,16 +29,15 @@ struct DualMoments {
 };
 
 /// One activation s. Thread-safe.
-///   linear, relu, leaky_relu  closed forms: arc-cosine kernels of order 1 and 0 (Cho and Saul
-///   2009)
-///                             by the angle between u and v, which keeps its relative accuracy as
-///                             it goes to 0. leaky_relu is relu(z) - slope relu(-z).
+///   linear, relu, leaky_relu  closed forms (Cho and Saul 2009: arc-cosine kernels of order 1 and
+///                             0) by the angle between u and v, which keeps its relative accuracy
+///                             as it goes to 0 or pi. leaky_relu is relu(z) - slope relu(-z).
 ///   erf                       closed forms (Williams 1997, eq. 11; slopes: a Gaussian integral)
 ///   softplus, tanh, sigmoid   the trapezoidal rule in x and y, u = sqrt(a) x and
 ///                             v = sqrt(b) (rho x + sqrt(1 - rho^2) y), at any correlation rho; its
 ///                             step follows from where s has its nearest singularity
-/// Errors at variances 1/100 to 25 and every rho, 1 and -1 and 5e-25 beside them included, against
-/// rules in other coordinates (of a third of the step; in the angle, of the piecewise linear ones):
+/// Errors at variances 1/100 to 25 and angles 0 to pi, 1e-12 and pi - 1e-7 included, against rules
+/// in other coordinates (of a third of the step; in the angle, of the piecewise linear ones):
 /// of products at most 2e-15 sqrt(E[s(u)^2] E[s(v)^2]), of slopes 1e-15, of distances 4e-15
 /// (E[s(u)^2] + E[s(v)^2]). The rule's time grows with the larger variance: at 1 it has 1,600
 /// points for softplus and sigmoid, 5,700 for tanh.

@@ -132,9 +132,10 @@ class Examples {
       const auto example = inputs.subspan(i * size(), size());
       const double length =
           std::sqrt(sum_of(size(), [&](std::size_t k) { return example[k] * example[k]; }));
-      if (scaled && length > 0) lengths_[i] = length;
+      if (scaled) lengths_[i] = length;
+      const double divisor = scaled && length > 0 ? length : 1;
       for (std::size_t k = 0; k < size(); ++k)
-        values_[i * size() + k % places_ * channels_ + k / places_] = example[k] / lengths_[i];
+        values_[i * size() + k % places_ * channels_ + k / places_] = example[k] / divisor;
     }
   }
 

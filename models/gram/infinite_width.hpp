@@ -62,7 +62,8 @@ struct InfiniteWidthKernels {
 ///
 /// Accuracy: entries to a few roundings a layer. Where s is homogeneous, parallel inputs give
 /// parallel rows, whatever their lengths. Behind the first layer of a conv_resnet, where patches
-/// with relu are parallel and their lengths differ, the angle between them is had to 2e-8 only.
+/// with relu are parallel and their lengths differ, half the digits of the angle between them are
+/// lost: last_layer had relative errors of 3e-9 there, tangent of 4e-11.
 ///
 /// Throws InputError: no layers; inputs that are not finite, not `examples` of one size, or do not
 /// fit the window; a window that does not keep the number of places; by quadrature, variances above

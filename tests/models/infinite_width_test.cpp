@@ -721,6 +721,25 @@ TEST(InfiniteWidth, LinearNetsHaveTheInputsGramMatrix) {
   }
 }
 
+TEST(InfiniteWidth, EqualInputsHaveEqualRowsAndZeroInputsAreNoMatter) {
+  const std::vector<double> x{0, 0, 1, 2, 1, 2};
+  for (const Activation kind : {Activation::relu, Activation::softplus, Activation::erf}) {
+    const InfiniteWidthKernels kernels =
+        gram::infinite_width_kernels({.activation = kind, .depth = 3}, x, 3, 1);
+    for (const auto* k : {&kernels.nngp, &kernels.tangent, &kernels.last_layer}) {
+      const std::vector<double>& entries = *k;
+      EXPECT_EQ(entries[3 + 2], entries[3 + 1]);
+      EXPECT_EQ(entries[2 * 3 + 2], entries[3 + 1]);
+      EXPECT_EQ(entries[2], entries[1]);
+      EXPECT_TRUE(std::isfinite(entries[0]));
+      if (kind == Activation::relu) {
+        EXPECT_EQ(entries[0], 0);
+        EXPECT_EQ(entries[1], 0);
+      }
+    }
+  }
+}
+
 TEST(InfiniteWidth, ConvolutionOfOnePlaceIsAResidualNet) {
   const std::vector<double> x = sphere(4, 6, 9);
   for (const auto parametrization : {Parametrization::thesis, Parametrization::ntk}) {

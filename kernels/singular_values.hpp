@@ -27,7 +27,7 @@ template <class T>
 struct SingularValuesArgs {
   MatrixBatch<const T> a;
   double* values = nullptr;
-  std::int64_t values_count = 0;  ///< at most min(m, n)
+  std::int64_t values_count = 0;  ///< beyond min(m, n) they are 0
   std::int64_t values_stride = 0;
   std::int32_t* sweeps = nullptr;
   double* workspace = nullptr;
@@ -36,6 +36,7 @@ struct SingularValuesArgs {
   std::int64_t left_stride = 0;
   MatrixBatch<double> u{};
   MatrixBatch<double> v{};
+  bool scaled = false;  ///< u and v receive U S and V S
 };
 
 /// Doubles a slot; `vectors` where u or v is asked for.

@@ -22,9 +22,12 @@ void each_slot_operand(SingularValuesArgs<T>& args, Visitor&& visit) {
   visit.matrix(args.a, Access::read);
   visit.numbers(args.values, args.values_count, args.values_stride, Access::write);
   visit.numbers(args.sweeps, 1, 1, Access::write);
-  const std::int64_t workspace = singular_values_workspace(args.a.rows, args.a.cols);
+  const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  const std::int64_t workspace = singular_values_workspace(args.a.rows, args.a.cols, vectors);
   visit.numbers(args.workspace, workspace, workspace, Access::write);
   visit.numbers(args.left, args.a.rows, args.left_stride, Access::write);
+  visit.matrix(args.u, Access::write);
+  visit.matrix(args.v, Access::write);
 }
 
 template <class T, class Visitor>
@@ -62,14 +65,6 @@ template <class Visitor>
 void each_slot_operand(SpectrumArgs& args, Visitor&& visit) {
   using resident::Access;
   visit.numbers(args.values, args.count, args.values_stride, Access::read);
-  visit.numbers(args.out, 1, args.out_stride, Access::write);
-}
-
-template <class Visitor>
-void each_slot_operand(ReduceArgs& args, Visitor&& visit) {
-  using resident::Access;
-  visit.numbers(args.x, args.count, args.x_stride, Access::read);
-  visit.numbers(args.y, args.count, args.y_stride, Access::read);
   visit.numbers(args.out, 1, args.out_stride, Access::write);
 }
 

@@ -141,7 +141,9 @@ void write(const SingularValuesArgs<T>& args, std::int64_t slot, const Source<T>
     order[at] = static_cast<std::int32_t>(j);
   }
   double* values = args.values + slot * args.values_stride;
-  for (std::int64_t i = 0; i < args.values_count; ++i) values[i] = value[order[i]];
+  for (std::int64_t i = 0; i < args.values_count; ++i) {
+    values[i] = i < count ? value[order[i]] : 0;
+  }
   if (args.sweeps != nullptr) args.sweeps[slot] = sweeps;
   if (args.left != nullptr) {
     write_left(source, from, order[0], args.left + slot * args.left_stride);
@@ -152,14 +154,20 @@ void write(const SingularValuesArgs<T>& args, std::int64_t slot, const Source<T>
     const std::int64_t j = order[i];
     const std::int64_t place = from.place(j);
     const bool none = value[j] == 0;
+    const double norm = from.norms[j * from.number_step];
+    const std::int32_t exponent = from.exponents[j * from.number_step];
     for (std::int64_t e = 0; columns.data != nullptr && e < source.length(); ++e) {
       const double element = from.columns[place * from.column_step + e * from.element_step];
-      columns.slot(slot)[e * columns.row_stride + i] =
-          none ? 0 : element / from.norms[j * from.number_step];
+      columns.slot(slot)[e * columns.row_stride + i] = none ? 0
+                                                       : args.scaled
+                                                           ? scale_by_power(element, exponent)
+                                                           : element / norm;
     }
     for (std::int64_t e = 0; rights.data != nullptr && e < count; ++e) {
       rights.slot(slot)[e * rights.row_stride + i] =
-          none ? 0 : from.right[place * from.right_step + e * from.element_step];
+          none ? 0
+               : (args.scaled ? value[j] : 1) *
+                     from.right[place * from.right_step + e * from.element_step];
     }
   }
 }

@@ -268,6 +268,7 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
   }
   if (thread == 0 && args.sweeps != nullptr) args.sweeps[slot] = rotated ? -1 : sweeps;
 
+  for (std::int64_t i = n + thread; i < args.values_count; i += threads) values[i] = 0;
   for (int j = thread; j < n; j += threads) {
     shared.scratch[j] = scale_by_power(sqrt(shared.norm2[j]), shared.exponent[j]);
   }
@@ -284,13 +285,17 @@ __global__ void singular_values_kernel(SingularValuesArgs<T> args, bool columns_
     const MatrixBatch<double>& turned = transposed ? args.v : args.u;
     const MatrixBatch<double>& rotation = transposed ? args.u : args.v;
     const double norm = value == 0 ? HUGE_VAL : sqrt(shared.norm2[j]);
+    const double size = value == 0 ? 0 : args.scaled ? value : 1;
+    const int exponent = shared.exponent[j];
     for (int i = 0; turned.data != nullptr && i < length; ++i) {
       turned.slot(slot)[i * turned.row_stride + place] =
-          shared.columns[static_cast<std::int64_t>(j) * length + i] / norm;
+          args.scaled && value != 0
+              ? scale_by_power(shared.columns[static_cast<std::int64_t>(j) * length + i], exponent)
+              : shared.columns[static_cast<std::int64_t>(j) * length + i] / norm;
     }
     for (int i = 0; rotation.data != nullptr && i < n; ++i) {
       const double element = shared.right[static_cast<std::int64_t>(j) * n + i];
-      rotation.slot(slot)[i * rotation.row_stride + place] = value == 0 ? 0 : element;
+      rotation.slot(slot)[i * rotation.row_stride + place] = size * element;
     }
   }
   if (left == nullptr) return;

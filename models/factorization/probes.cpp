@@ -7,6 +7,7 @@
 
 #include "kernels/combine.hpp"
 #include "kernels/singular_values.hpp"
+#include "models/factorization/product_spectrum.hpp"
 #include "models/training/probes.hpp"
 
 namespace manyfold::factorization {
@@ -17,9 +18,7 @@ std::int64_t smaller_side(std::int64_t rows, std::int64_t cols) { return std::mi
 /// Doubles that the Jacobi rotations of W or of any layer need.
 std::int64_t workspace(const Shape& shape, const SceneNeeds& needs) {
   std::int64_t largest = 0;
-  if (needs.singular_values) {
-    largest = kernels::singular_values_workspace(shape.rows(), shape.cols());
-  }
+  if (needs.singular_values) largest = ProductSpectrum<double>::workspace(shape);
   for (std::int64_t h = 1; needs.layer_singular_values && h <= shape.layers(); ++h) {
     largest = std::max(
         largest, kernels::singular_values_workspace(shape.layer_rows(h), shape.layer_cols(h)));
@@ -79,7 +78,10 @@ Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& o
       layer_is_fresh_(static_cast<std::size_t>(chain.shape().layers() + 1), false) {
   const Shape& s = chain.shape();
   workspace_ = work.buffer<double>(workspace(s, needs));
-  if (needs.singular_values) spectrum_ = work.buffer<double>(rank_limit());
+  if (needs.singular_values) {
+    spectrum_ = work.buffer<double>(rank_limit());
+    product_.emplace(executor, chain, work);
+  }
   if (needs.top_left_vector) top_left_ = work.buffer<double>(s.rows());
   if (needs.layer_singular_values) {
     layer_spectra_ = work.buffer<double>(layer_spectra_elements(s));
@@ -111,11 +113,15 @@ std::vector<Neighbours<T>> Scene<T>::neighbours() const {
 template <class T>
 std::size_t Scene<T>::bytes_per_slot(const Shape& shape, const SceneNeeds& needs) {
   std::int64_t doubles = workspace(shape, needs);
-  if (needs.singular_values) doubles += factorization::rank_limit(shape);
+  std::size_t bytes = 0;
+  if (needs.singular_values) {
+    doubles += factorization::rank_limit(shape);
+    bytes += ProductSpectrum<T>::bytes_per_slot(shape);
+  }
   if (needs.top_left_vector) doubles += shape.rows();
   if (needs.layer_singular_values) doubles += layer_spectra_elements(shape);
   const bool rotates = needs.singular_values || needs.layer_singular_values;
-  return double_bytes(doubles) + (rotates ? sizeof(std::int32_t) : 0);
+  return bytes + double_bytes(doubles) + (rotates ? sizeof(std::int32_t) : 0);
 }
 
 template <class T>
@@ -132,14 +138,7 @@ void Scene<T>::evaluated() {
 template <class T>
 const double* Scene<T>::singular_values() {
   if (!spectrum_is_fresh_) {
-    kernels::singular_values<T>(executor_, {.a = chain_.end(),
-                                            .values = spectrum_.data(),
-                                            .values_count = rank_limit(),
-                                            .values_stride = rank_limit(),
-                                            .sweeps = sweeps_.data(),
-                                            .workspace = workspace_.data(),
-                                            .left = top_left_.data(),
-                                            .left_stride = shape().rows()});
+    product_->compute(spectrum_.data(), top_left_.data(), sweeps_.data(), workspace_.data());
     spectrum_is_fresh_ = true;
   }
   return spectrum_.data();

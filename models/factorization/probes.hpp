@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "core/config/settings.hpp"
 #include "models/factorization/chain.hpp"
 #include "models/factorization/objective.hpp"
+#include "models/factorization/product_spectrum.hpp"
 #include "models/factorization/shape.hpp"
 #include "models/training/layer_observers.hpp"
 #include "models/training/model.hpp"
@@ -58,7 +60,8 @@ class Scene {
   std::vector<Neighbours<T>> neighbours() const;
   VectorBatch<const T> all_parameters() const { return chain_.parameters().values; }
 
-  /// All singular values of W, (slot, rank_limit()), decreasing. Computed by the first probe that
+  /// All singular values of W, from its factors (product_spectrum.hpp), (slot, rank_limit()),
+  /// decreasing. Computed by the first probe that
   /// asks after an evaluation, and so is what follows.
   const double* singular_values();
   std::int64_t rank_limit() const;  ///< min(rows, cols)
@@ -89,6 +92,7 @@ class Scene {
   Buffer<double> top_left_;
   Buffer<double> layer_spectra_;
   Buffer<double> workspace_;
+  std::optional<ProductSpectrum<T>> product_;  ///< where singular values of W are asked for
   Buffer<std::int32_t> sweeps_;
 };
 

@@ -623,8 +623,12 @@ TEST_P(SingularValues, RejectWhatTheyCannotTake) {
   args.values_stride = 3;
   EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "no workspace";
   args.workspace = memory.data();
-  args.values_count = 4;
-  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "4 values of 3";
+  args.values_count = -1;
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "-1 values";
+  args.values_count = 3;
+  args.u = {memory.data(), 1, 3, 4, 12, 4};
+  EXPECT_THROW(singular_values(executor(), args), std::invalid_argument) << "u of 4 columns";
+  args.u = {};
   args.values_count = 3;
   args.a.slots = 2;
   args.values_stride = 2;

@@ -668,6 +668,87 @@ std::vector<double> rank_one_parameters(const Shape& shape, std::mt19937_64& ran
 
 using ProbesOnDevice = OnDevice;
 
+/// A random orthogonal matrix: Gram-Schmidt, twice.
+Matrix orthogonal(std::int64_t n, std::mt19937_64& random) {
+  std::normal_distribution<double> normal;
+  Matrix q = zeros(n, n);
+  for (double& x : q.x) x = normal(random);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::int64_t j = 0; j < i; ++j) {
+        double inner = 0;
+        for (std::int64_t k = 0; k < n; ++k) inner += q(i, k) * q(j, k);
+        for (std::int64_t k = 0; k < n; ++k) q.x[at(i * n + k)] -= inner * q(j, k);
+      }
+    }
+    double norm2 = 0;
+    for (std::int64_t k = 0; k < n; ++k) norm2 += q(i, k) * q(i, k);
+    for (std::int64_t k = 0; k < n; ++k) q.x[at(i * n + k)] /= std::sqrt(norm2);
+  }
+  return q;
+}
+
+// Values of 1e-6, 1e-12, ... 1e-30 of a product whose factors have condition 1e10: the product
+// itself, once formed, knows nothing below 1e-17.
+TEST_P(ProbesOnDevice, SingularValuesOfAProductOutliveItsRounding) {
+  const auto device = executor();
+  constexpr std::int64_t n = 6;
+  for (const bool symmetric : {false, true}) {
+    const std::string model = symmetric ? "kind = \"symmetric\"\ndepth = 4\nhidden = 6"
+                                        : "kind = \"deep_linear\"\nsizes = [6, 6, 6, 6]";
+    Bench bench(*device,
+                "[model]\n" + model +
+                    "\n[objective]\nkind = \"full\"\ntarget = { kind = \"gaussian\", size = 6 }\n" +
+                    (symmetric ? "symmetric = true\n" : "") +
+                    "[init]\nkind = \"gaussian\"\nstddev = 0.1\n[optimizer]\nkind = "
+                    "\"gd\"\nlearning_rate = 0.1\n[stop]\nsteps = 1\n[probes]\nsingular_values = { "
+                    "every = 1 }\n",
+                2);
+    std::mt19937_64 random(11);
+    std::vector<double> theta;
+    Matrix below = orthogonal(n, random);
+    for (std::int64_t h = 0; h < bench.shape().layers(); ++h) {
+      const Matrix above = orthogonal(n, random);
+      Matrix middle = zeros(n, n);
+      for (std::int64_t i = 0; i < n; ++i) {
+        middle.x[at(i * n + i)] = std::pow(10.0, -2.0 * static_cast<double>(i));
+      }
+      const Matrix w = times(times(transposed(above), middle), below);
+      theta.insert(theta.end(), w.x.begin(), w.x.end());
+      below = above;
+    }
+    bench.set(0, theta);
+    bench.set(1, std::vector<double>(theta.size(), nan));
+    bench.evaluate();
+    const auto found = bench.observe("singular_values");
+    const double factors = static_cast<double>(bench.shape().layers()) * (symmetric ? 2 : 1);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double expected = std::pow(10.0, -2.0 * static_cast<double>(i) * factors);
+      // n eps cond of the factors' leading parts, and the roundings that made the factors.
+      const double bound =
+          30 * factors * n * 2.2e-16 * std::pow(10.0, 2.0 * static_cast<double>(i));
+      EXPECT_LT(std::fabs(found[0][at(i)] / expected - 1), bound) << i << " " << found[0][at(i)];
+      EXPECT_TRUE(std::isnan(found[1][at(i)]));
+    }
+  }
+}
+
+// Beyond the narrowest layer there is nothing, to the bit.
+TEST_P(ProbesOnDevice, SingularValuesBeyondTheNarrowestLayerAreZero) {
+  const auto device = executor();
+  Bench bench(*device,
+              "[model]\nkind = \"deep_linear\"\nsizes = [6, 5, 2, 5]\n[objective]\nkind = "
+              "\"full\"\ntarget = { kind = \"gaussian\", rows = 5, cols = 6 }\n[init]\nkind = "
+              "\"gaussian\"\nstddev = 0.7\n[optimizer]\nkind = \"gd\"\nlearning_rate = "
+              "0.1\n[stop]\nsteps = 1\n[probes]\nsingular_values = { every = 1 }\n",
+              1);
+  bench.evaluate();
+  const auto found = bench.observe("singular_values").front();
+  ASSERT_EQ(found.size(), 5U);
+  EXPECT_GT(found[1], 0);
+  for (const std::size_t i : {2U, 3U, 4U}) EXPECT_EQ(found[i], 0);
+}
+
 TEST_P(ProbesOnDevice, FollowTheirFormulas) {
   const auto device = executor();
   for (const std::string precision : {"f64", "f32"}) {

@@ -376,6 +376,37 @@ TEST_P(SymmetricEigenvalues, LeastOfAnAlmostSingularGramMatrix) {
   }
 }
 
+/// Orthogonal to the vector that Lanczos starts from on a CPU (least_eigenvalue.cpp), the least
+/// eigenvector never comes up: 2 is all that the iteration sees. The certificate refuses it.
+TEST_P(SymmetricEigenvalues, LeastThatLanczosDoesNotSee) {
+  const std::int64_t n = 160;
+  std::mt19937_64 random(static_cast<std::uint64_t>(n));
+  std::vector<double> start(static_cast<std::size_t>(n));
+  double length2 = 0;
+  for (double& x : start) {
+    x = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
+    length2 += x * x;
+  }
+  std::vector<double> u(start.size());  // the first unit vector, less its share of the start
+  for (std::size_t i = 0; i < u.size(); ++i)
+    u[i] = (i == 0 ? 1 : 0) - start[0] / length2 * start[i];
+  double norm2 = 0;
+  for (const double x : u) norm2 += x * x;
+  Symmetric a(n);
+  for (std::int64_t r = 0; r < n; ++r) {
+    for (std::int64_t c = 0; c <= r; ++c) {
+      const double product = u[static_cast<std::size_t>(r)] * u[static_cast<std::size_t>(c)];
+      a.set(r, c, (r == c ? 2 : 0) - product / norm2);
+    }
+  }
+  for (const bool vector : {false, true}) {
+    const Result result =
+        compute({a, a}, {.which = Eigenvalues::least, .count = 0, .vector = vector});
+    EXPECT_NEAR(result.values[0].front(), 1, result.bounds[0]);
+    expect_right(a, result, 0, Eigenvalues::least, 0, vector, "orthogonal");
+  }
+}
+
 TEST_P(SymmetricEigenvalues, NeitherOverflowNorUnderflow) {
   std::mt19937_64 random(test_seed());
   for (const std::int64_t n : {2, 3, 12, 40}) {

@@ -1,13 +1,16 @@
 // The least eigenvalue of one symmetric matrix by Cholesky and Lanczos on the inverse (Golub and
-// Van Loan, 10.1, 10.3): two factorizations of n^3 / 3 operations in place of a reduction's 4/3
-// n^3, half of which waits for memory.
+// Van Loan, 10.1, 10.3): factorizations of n^3 / 3 operations in place of a reduction's 4/3 n^3,
+// half of which waits for memory.
 //
-// A - s I = R^T R with s below the spectrum, 0 where A is definite; else Lanczos on A says where
-// its spectrum begins. Then Lanczos with full reorthogonalization finds the largest eigenvalue of
-// the inverse, which stands further apart from its neighbours the closer s is. A Ritz value is
-// never below the least eigenvalue, but may have missed it: a second factorization, of A - (l - d)
-// I with d a rounding of A, fails where an eigenvalue lies below l - d, and then the caller goes
-// another way. So what is given is certain.
+// First in single precision, where that suffices: a Rayleigh quotient errs by the square of what
+// its vector does. Else in double: A - s I = R^T R with s below the spectrum, 0 where A is
+// definite; where it is not, Lanczos on A says where its spectrum begins. Then Lanczos with full
+// reorthogonalization finds the largest eigenvalue of the inverse, which stands further apart from
+// its neighbours the closer s is.
+//
+// A Rayleigh quotient is never below the least eigenvalue, but may have missed it, or be too rough:
+// a factorization of A - (l - d) I in double precision, with d a rounding of A, fails where an
+// eigenvalue lies below l - d, and then it goes another way. So what is given is certain.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -118,6 +121,26 @@ void start_vector(std::int64_t n, double* v) {
   cblas_dscal(rows, 1 / cblas_dnrm2(rows, v, 1), v, 1);
 }
 
+/// The factor of A in single precision; row: n doubles.
+bool factor_roughly(const SymmetricSlot& slot, float* a, double* row) {
+  for (std::int64_t r = 0; r < slot.n; ++r) {
+    slot.load_row(r, row);
+    for (std::int64_t c = 0; c <= r; ++c) a[r * slot.n + c] = static_cast<float>(row[c]);
+  }
+  const auto n = static_cast<lapack_int>(slot.n);
+  return LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'U', n, a, n) == 0;
+}
+
+void solve_roughly(std::int64_t n, const float* factor, double* x, float* rounded) {
+  const int rows = static_cast<int>(n);
+  const double size = cblas_dnrm2(rows, x, 1);
+  for (std::int64_t i = 0; i < n; ++i) rounded[i] = static_cast<float>(x[i] / size);
+  cblas_strsv(CblasColMajor, CblasUpper, CblasTrans, CblasNonUnit, rows, factor, rows, rounded, 1);
+  cblas_strsv(CblasColMajor, CblasUpper, CblasNoTrans, CblasNonUnit, rows, factor, rows, rounded,
+              1);
+  for (std::int64_t i = 0; i < n; ++i) x[i] = size * static_cast<double>(rounded[i]);
+}
+
 bool factor(const SymmetricSlot& slot, double shift, double* a) {
   fill_upper(slot, shift, a);
   const auto n = static_cast<lapack_int>(slot.n);
@@ -166,50 +189,91 @@ std::int64_t least_eigenvalue_scratch(std::int64_t n) {
   return n * n + (std::min(n, longest_basis) + 3) * n + longest_basis + 1;
 }
 
-LeastEigenvalue find_least_eigenvalue(const SymmetricSlot& slot, double* vector, double* scratch) {
-  const std::int64_t n = slot.n;
-  const std::int64_t steps = std::min(n, longest_basis);
-  double* a = scratch;
-  double* basis = a + n * n;
-  double* v = basis + (steps + 1) * n;
-  double* row = v + n;
-  double* products = row + n;
-  double shift = 0;
-  if (!factor_below(slot, a, basis, products, &shift)) return {};
+namespace {
 
-  const double bound = slot.bound();
-  const auto inverse = [&](double* x) { solve(n, a, x); };
-  // What is left to err in l = shift + 1 / value: to second order in the residual (Temple 1928,
-  // Kato 1949; the gap as the basis sees it); an eigenvector wants the first order.
+/// Memory of find_least_eigenvalue.
+struct Workplace {
+  double* a = nullptr;      ///< (n, n)
+  double* basis = nullptr;  ///< (steps + 1) vectors
+  std::int64_t steps = 0;
+  double* v = nullptr;         ///< n
+  double* row = nullptr;       ///< n
+  double* products = nullptr;  ///< of the basis
+};
+
+/// v becomes the eigenvector of the inverse's largest eigenvalue, as `inverse` has it, above the
+/// rounding of that operator; false where the iteration met no numbers.
+template <class Inverse>
+bool iterate(const SymmetricSlot& slot, const Workplace& place, const Inverse& inverse,
+             double relative_rounding) {
+  // What is left to err in l = shift + 1 / value: of second order in the residual (Temple 1928,
+  // Kato 1949; the gap as the basis sees it).
+  const double wanted = slot.bound() / 8;
   const auto enough = [&](const Ritz& ritz) {
+    if (ritz.residual <= relative_rounding * ritz.value) return true;
     const double first = ritz.residual / (ritz.value * ritz.value);
-    if (first <= bound / 8) return true;
+    if (first <= wanted) return true;
     const double gap = ritz.value - ritz.second - ritz.residual;
-    return vector == nullptr && gap > 0 && first * (ritz.residual / gap) <= bound / 8;
+    return gap > 0 && first * (ritz.residual / gap) <= wanted;
   };
-  start_vector(n, basis);
+  start_vector(slot.n, place.basis);
   for (int round = 0; round < rounds; ++round) {
-    const Ritz ritz = lanczos(n, steps, basis, products, inverse, enough);
-    if (ritz.weights.empty() || !(ritz.value > 0)) return {};
-    combine_basis(n, basis, ritz, v);
-    if (enough(ritz) || ritz.steps < steps) break;
-    std::copy(v, v + n, basis);
+    const Ritz ritz = lanczos(slot.n, place.steps, place.basis, place.products, inverse, enough);
+    if (ritz.weights.empty() || !(ritz.value > 0)) return false;
+    combine_basis(slot.n, place.basis, ritz, place.v);
+    if (enough(ritz) || ritz.steps < place.steps) break;
+    std::copy(place.v, place.v + slot.n, place.basis);
   }
-  // A step of inverse iteration takes from the vector what is far from the least eigenvalue.
-  solve(n, a, v);
-  cblas_dscal(static_cast<int>(n), 1 / cblas_dnrm2(static_cast<int>(n), v, 1), v, 1);
-  double* product = basis;
-  const RayleighQuotient quotient = rayleigh_quotient(slot, v, row, product);
-  LeastEigenvalue found;
-  found.value = quotient.value;
-  if (!std::isfinite(found.value) || !factor(slot, found.value - bound / 2, a)) return {};
-  found.certain = true;
-  found.bound = bound;
+  return true;
+}
+
+/// The value of v where no eigenvalue lies further below than rounding. The factorization that
+/// shows it improves the vector by a step of inverse iteration, with a shift that is all but the
+/// value.
+LeastEigenvalue certify(const SymmetricSlot& slot, const Workplace& place, double* vector) {
+  const int n = static_cast<int>(slot.n);
+  const double bound = slot.bound();
+  double* product = place.basis;
+  const double first = rayleigh_quotient(slot, place.v, place.row, product).value;
+  if (!std::isfinite(first) || !factor(slot, first - bound / 2, place.a)) return {};
+  solve(slot.n, place.a, place.v);
+  cblas_dscal(n, 1 / cblas_dnrm2(n, place.v, 1), place.v, 1);
+  const RayleighQuotient quotient = rayleigh_quotient(slot, place.v, place.row, product);
+  if (!(std::fabs(quotient.value - first) <= bound)) return {};
+  LeastEigenvalue found{true, quotient.value, bound};
   if (vector != nullptr) {
-    std::copy(v, v + n, vector);
+    std::copy(place.v, place.v + slot.n, vector);
     found.bound = std::max(bound, quotient.residual);
   }
   return found;
+}
+
+}  // namespace
+
+LeastEigenvalue find_least_eigenvalue(const SymmetricSlot& slot, double* vector, double* scratch) {
+  const std::int64_t n = slot.n;
+  Workplace place;
+  place.steps = std::min(n, longest_basis);
+  place.a = scratch;
+  place.basis = place.a + n * n;
+  place.v = place.basis + (place.steps + 1) * n;
+  place.row = place.v + n;
+  place.products = place.row + n;
+
+  auto* rough = reinterpret_cast<float*>(place.a);
+  float* rounded = rough + n * n;  // in the half that is free
+  if (factor_roughly(slot, rough, place.row)) {
+    const auto inverse = [&](double* x) { solve_roughly(n, rough, x, rounded); };
+    if (iterate(slot, place, inverse, 1e-6)) {
+      const LeastEigenvalue found = certify(slot, place, vector);
+      if (found.certain) return found;
+    }
+  }
+  double shift = 0;
+  if (!factor_below(slot, place.a, place.basis, place.products, &shift)) return {};
+  const auto inverse = [&](double* x) { solve(n, place.a, x); };
+  if (!iterate(slot, place, inverse, 1e-15)) return {};
+  return certify(slot, place, vector);
 }
 
 }  // namespace manyfold::kernels::cpu

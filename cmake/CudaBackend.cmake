@@ -36,5 +36,5 @@ target_include_directories(manyfold_cuda SYSTEM PRIVATE ${MANYFOLD_RANDOM123_INC
 target_compile_options(manyfold_cuda PRIVATE
   -std=c++20 --extended-lambda --fmad=false -lineinfo -Werror=all-warnings
   -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow)
-target_link_libraries(manyfold_cuda PRIVATE manyfold CUDA::cudart CUDA::cublas)
+target_link_libraries(manyfold_cuda PRIVATE manyfold CUDA::cudart CUDA::cublas CUDA::cusolver)
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${MANYFOLD_CUDA_ARCHITECTURES}")

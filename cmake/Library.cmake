@@ -10,7 +10,9 @@ file(GLOB manyfold_loop_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/
 # The hot loops, once per instruction set (kernels/cpu/loops.hpp says why they stand apart). Results
 # must not depend on what the compiler fuses: contraction is written out where it is wanted.
 set(manyfold_loops_optimization -O3)
-set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cpu/patches.cpp PROPERTIES COMPILE_OPTIONS -O3)
+set_source_files_properties(
+  ${PROJECT_SOURCE_DIR}/kernels/cpu/patches.cpp ${PROJECT_SOURCE_DIR}/kernels/cpu/symmetric_eigenvalues.cpp
+  PROPERTIES COMPILE_OPTIONS -O3)
 if(MANYFOLD_SANITIZE)
   set(manyfold_loops_optimization -O1)
   set_source_files_properties(${manyfold_kernel_sources} PROPERTIES COMPILE_OPTIONS -O1 SKIP_PRECOMPILE_HEADERS ON)

@@ -309,6 +309,33 @@ template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);
 
 template <class T>
+void symmetric_eigenvalues(Executor& executor, const SymmetricEigenvaluesArgs<T>& args) {
+  check_layout("symmetric_eigenvalues", "a", args.a);
+  constexpr std::int64_t largest = 46'340;  // whose square is an int
+  const std::int64_t n = args.a.rows;
+  if (args.a.cols != n || n < 1 || n > largest) {
+    reject("symmetric_eigenvalues: a " + shape(args.a) +
+           " must be square, of 1 to 46340 rows and columns");
+  }
+  if (args.which == Eigenvalues::ends && (args.count < 1 || args.count > n / 2)) {
+    reject("symmetric_eigenvalues: " + std::to_string(args.count) + " values at each end of a " +
+           shape(args.a) + ", expected 1 to half the rows");
+  }
+  if (args.values == nullptr) reject("symmetric_eigenvalues: no values");
+  check_rows("symmetric_eigenvalues", args.a.slots, eigenvalues_kept(args.which, n, args.count),
+             args.values_stride);
+  if (args.least_vector != nullptr) {
+    check_rows("symmetric_eigenvalues: vectors", args.a.slots, n, args.least_vector_stride);
+  }
+  if (args.max_sweeps < 1) reject("symmetric_eigenvalues: max_sweeps must be at least 1");
+  if (args.a.slots == 0) return;
+  carry_out<T>(executor, Operation::symmetric_eigenvalues, &TypedTable<T>::symmetric_eigenvalues,
+               args);
+}
+template void symmetric_eigenvalues(Executor&, const SymmetricEigenvaluesArgs<float>&);
+template void symmetric_eigenvalues(Executor&, const SymmetricEigenvaluesArgs<double>&);
+
+template <class T>
 void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
   if (args.x.slots < 0 || args.x.count < 0) reject("inner_product: negative shape");
   if (args.x.count != args.y.count || args.x.slots != args.y.slots) {

@@ -31,6 +31,17 @@ void each_slot_operand(SingularValuesArgs<T>& args, Visitor&& visit) {
 }
 
 template <class T, class Visitor>
+void each_slot_operand(SymmetricEigenvaluesArgs<T>& args, Visitor&& visit) {
+  using resident::Access;
+  visit.matrix(args.a, Access::read);
+  visit.numbers(args.values, eigenvalues_kept(args.which, args.a.rows, args.count),
+                args.values_stride, Access::write);
+  visit.numbers(args.status, 1, 1, Access::write);
+  visit.numbers(args.bounds, 1, 1, Access::write);
+  visit.numbers(args.least_vector, args.a.rows, args.least_vector_stride, Access::write);
+}
+
+template <class T, class Visitor>
 void each_slot_operand(NeuronTermsArgs<T>& args, Visitor&& visit) {
   using resident::Access;
   visit.matrix(args.a, Access::read);

@@ -27,6 +27,7 @@
 #include "kernels/singular_values.hpp"
 #include "kernels/spectrum.hpp"
 #include "kernels/stepping.hpp"
+#include "kernels/symmetric_eigenvalues.hpp"
 #include "kernels/teacher.hpp"
 #include "kernels/updates.hpp"
 #include "kernels/watch.hpp"

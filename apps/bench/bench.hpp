@@ -79,5 +79,8 @@ std::string resident_rows_text();
 /// Rows of `manyfold bench networks`, chosen as those of `bench resident` are.
 std::vector<BenchRow> bench_networks(Executor& executor, const BenchFlags& flags);
 std::string network_rows_text();
+/// Rows of `manyfold bench spectra`, chosen as those of `bench resident` are.
+std::vector<BenchRow> bench_spectra(Executor& executor, const BenchFlags& flags);
+std::string spectra_rows_text();
 
 }  // namespace manyfold::apps

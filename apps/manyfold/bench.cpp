@@ -23,6 +23,7 @@ constexpr Benchmark benchmarks[] = {
      bench_resident},
     {"networks", "wide, deep, tiny and convolutional nets, beside the rate of a large product",
      bench_networks},
+    {"spectra", "eigenvalues at the sizes of kernel matrices", bench_spectra},
 };
 
 }  // namespace
@@ -40,19 +41,19 @@ Action add_bench(CLI::App& program) {
   flags->device.add_to(command);
   command
       .add_option("--rows", flags->rows,
-                  "of resident, comma-separated: " + resident_rows_text() +
-                      ". Of networks: " + network_rows_text())
+                  "of resident, comma-separated: " + resident_rows_text() + ". Of networks: " +
+                      network_rows_text() + ". Of spectra: " + spectra_rows_text())
       ->delimiter(',');
   const auto scale = std::make_shared<std::string>("quick");
   command
       .add_option("--scale", *scale,
-                  "of resident and networks: sizes of the ensembles, as the peers' scales")
+                  "of resident, networks and spectra: sizes of the ensembles, as the peers' scales")
       ->check(CLI::IsMember({"quick", "full"}))
       ->capture_default_str();
   command.add_flag(
       "--peers", flags->peers,
-      "of resident and networks: measure the other frameworks on the same rows, and state "
-      "ratios");
+      "of resident, networks and spectra: measure the other frameworks on the same rows, and "
+      "state ratios");
   CLI::Option* const members =
       command.add_option("--members", flags->members, "members of the ensemble");
   members->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))->capture_default_str();

@@ -304,6 +304,13 @@ void in_several_pieces(int threads, std::int64_t count, std::int64_t piece,
                [&](std::int64_t i) { body(i * piece, std::min(count, (i + 1) * piece)); });
 }
 
+BlasThreads::BlasThreads(int threads) : given_(threads > 1 && omp_in_parallel() == 0) {
+  if (given_) openblas_set_num_threads(threads);
+}
+BlasThreads::~BlasThreads() {
+  if (given_) openblas_set_num_threads(1);
+}
+
 std::size_t l2_bytes() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
   const long known = sysconf(_SC_LEVEL2_CACHE_SIZE);

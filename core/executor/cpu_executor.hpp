@@ -55,6 +55,19 @@ void in_pieces(int threads, std::int64_t count, std::int64_t piece, const Body& 
 /// Elements of a slot that are worth a thread.
 inline constexpr std::int64_t element_piece = std::int64_t{1} << 16;
 
+/// Gives the BLAS that many threads of its own while it lives, where the caller's is the only one
+/// at work; else, and afterwards, it has one.
+class BlasThreads {
+ public:
+  explicit BlasThreads(int threads);
+  BlasThreads(const BlasThreads&) = delete;
+  BlasThreads& operator=(const BlasThreads&) = delete;
+  ~BlasThreads();
+
+ private:
+  bool given_;
+};
+
 /// Bytes of one core's L2 cache; 1 MiB where the system does not say.
 std::size_t l2_bytes();
 

@@ -44,6 +44,21 @@ MF_FN JacobiRotation jacobi_rotation(double a, double b, double g, double ratio)
   return {keep, -keep * t * ratio, keep * over, keep * t};
 }
 
+/// Columns p < q of a round of the circle method: in n rounds every pair of n columns comes once,
+/// and no two pairs of a round have a column in common. Pairs 0 to n / 2 - 1; none where not
+/// `present`.
+struct JacobiPair {
+  int p, q;
+  bool present;
+};
+MF_FN JacobiPair jacobi_pair(int n, int round, int pair) {
+  // Half the distance either side of round / 2, around the circle of n places.
+  const int distance = 2 * pair + (round % 2 == 0 ? 2 : 1);
+  const int below = ((round - distance) / 2 + n) % n;
+  const int above = (round + distance) / 2 % n;
+  return {below < above ? below : above, below < above ? above : below, distance < n};
+}
+
 /// 2^exponent, 0 or infinity where that is out of range. (ldexp is slow and this stands in loops.)
 MF_FN double power_of_two(int exponent) {
   if (exponent < -1022) return 0;

@@ -112,13 +112,7 @@ __device__ inline bool rotate_pairs(const JacobiShared& shared, int length, int 
   bool rotated = false;
   for (int first = 0; first < n / 2; first += groups) {
     const int pair = first + static_cast<int>(threadIdx.x) / lanes;
-    // Half the distance either side of round / 2, around the circle of n places.
-    const int distance = 2 * pair + (round % 2 == 0 ? 2 : 1);
-    const int below = ((round - distance) / 2 + n) % n;
-    const int above = (round + distance) / 2 % n;
-    const bool present = distance < n;
-    const int p = below < above ? below : above;
-    const int q = below < above ? above : below;
+    const auto [p, q, present] = jacobi_pair(n, round, pair);
     // x is the longer one.
     int from_x = p;
     int from_y = q;

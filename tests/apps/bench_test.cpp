@@ -1,4 +1,5 @@
-// `bench resident`: rows, shares, and the peers through a script that stands in for theirs.
+// `bench resident` and `bench spectra`: rows, shares, and the peers through a script that stands in
+// for theirs.
 #include <algorithm>
 #include <set>
 
@@ -114,6 +115,35 @@ TEST(BenchResident, TableTellsUtilizationAndFloors) {
                            "% of the operations carried out", "operations: jumps-3: 7 w^2"}) {
     EXPECT_TRUE(contains(outcome.out, part)) << part << " is missing in " << outcome;
   }
+}
+
+TEST(BenchSpectra, RowsAreCheckedAndComplete) {
+  const Scratch scratch;
+  const Outcome outcome =
+      run_program(scratch.path(), {"bench", "spectra", "--json", "--seconds", "0.02", "--repeats",
+                                   "1", "--members", "3", "--device", "cpu", "--threads", "2"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome;
+  const nlohmann::json rows = outcome.json().at("rows");
+  ASSERT_EQ(rows.size(), 1U);
+  const nlohmann::json& row = rows[0];
+  EXPECT_EQ(row.at("name"), "least-eigenvalue");
+  EXPECT_EQ(row.at("precision"), "f64");
+  EXPECT_EQ(row.at("members"), 3);
+  EXPECT_EQ(row.at("unit"), "matrices/s");
+  EXPECT_EQ(row.at("checked"), true);
+  const double value = row.at("value");
+  EXPECT_GT(value, 0);
+  const double share = value * (4.0 / 3 * 8e6) / (row.at("peak").get<double>() * 1e9);
+  EXPECT_NEAR(row.at("share_of_peak").get<double>(), share, 1e-6 * share);
+}
+
+TEST(BenchSpectra, UnknownRowsAreErrors) {
+  const Scratch scratch;
+  const Outcome outcome =
+      run_program(scratch.path(), {"bench", "spectra", "--device", "cpu", "--rows", "least"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome;
+  EXPECT_TRUE(contains(outcome.err, "found \"least\", expected some of least-eigenvalue"))
+      << outcome;
 }
 
 /// A repository whose environment's Python is `python`, a shell script.

@@ -7,6 +7,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <cusolverDn.h>
 
 #include "core/error.hpp"
 
@@ -27,6 +28,14 @@ inline void check(cudaError_t status, const char* what) {
 inline void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw DeviceError(std::string(what) + ": cuBLAS: " + cublasGetStatusString(status));
+}
+
+inline void check(cusolverStatus_t status, const char* what) {
+  if (status == CUSOLVER_STATUS_SUCCESS) return;
+  const std::string text =
+      std::string(what) + ": cuSOLVER: status " + std::to_string(static_cast<int>(status));
+  if (status == CUSOLVER_STATUS_ALLOC_FAILED) throw ResourceError(text);
+  throw DeviceError(text);
 }
 
 inline void complain(cudaError_t status, const char* what) noexcept {

@@ -54,6 +54,21 @@ class Cublas {
   cublasHandle_t handle_ = nullptr;
 };
 
+class Cusolver {
+ public:
+  explicit Cusolver(cudaStream_t stream) {
+    check(cusolverDnCreate(&handle_), "starting cuSOLVER");
+    check(cusolverDnSetStream(handle_, stream), "giving cuSOLVER its stream");
+  }
+  Cusolver(const Cusolver&) = delete;
+  Cusolver& operator=(const Cusolver&) = delete;
+  ~Cusolver() { (void)cusolverDnDestroy(handle_); }
+  cusolverDnHandle_t get() const { return handle_; }
+
+ private:
+  cusolverDnHandle_t handle_ = nullptr;
+};
+
 class CudaProgram : public Program {
  public:
   /// `meter` nullptr: replays are not measured.
@@ -111,6 +126,10 @@ class CudaExecutorImpl final : public CudaExecutor {
   cublasHandle_t cublas() override {
     if (!cublas_) cublas_ = std::make_unique<Cublas>(work_.get());
     return cublas_->get();
+  }
+  cusolverDnHandle_t cusolver() override {
+    if (!cusolver_) cusolver_ = std::make_unique<Cusolver>(work_.get());
+    return cusolver_->get();
   }
 
   void* allocate(std::size_t bytes) override {
@@ -293,6 +312,7 @@ class CudaExecutorImpl final : public CudaExecutor {
   Stream work_;
   Stream copies_;
   std::unique_ptr<Cublas> cublas_;
+  std::unique_ptr<Cusolver> cusolver_;
   std::unique_ptr<GapMeter> meter_;  ///< where gaps are measured
   std::vector<Staging> stagings_{8};
   std::uint64_t next_ticket_ = 1;

@@ -1,5 +1,6 @@
-// A CUDA device: one stream for work, one for copies out, cuBLAS made when first asked for.
-// For .cu files only; compiled a second time by the host compiler against the emulation.
+// A CUDA device: one stream for work, one for copies out, cuBLAS and cuSOLVER made
+// when first asked for. For .cu files only; compiled a second time by the host compiler against the
+// emulation.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <cusolverDn.h>
 
 #include "core/executor/executor.hpp"
 
@@ -19,6 +21,8 @@ class CudaExecutor : public Executor {
   /// cuBLAS on that stream with a workspace of its own (set after the stream, so that results are
   /// repeatable) and default math: full precision unless a call asks for TF32.
   virtual cublasHandle_t cublas() = 0;
+  /// cuSOLVER on that stream; made when first asked for, which a recording must not.
+  virtual cusolverDnHandle_t cusolver() = 0;
   virtual int multiprocessors() const = 0;
   /// Largest dynamic shared memory of a block, in bytes.
   virtual std::size_t shared_memory() const = 0;

@@ -1,9 +1,11 @@
-// manyfold bench spectra: eigenvalues at the sizes of kernel matrices, beside the peak of
-// multiply-adds measured in the same run.
+// manyfold bench spectra: singular values of many small matrices and eigenvalues at the sizes of
+// kernel matrices, beside the peak of multiply-adds measured in the same run.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "core/random/philox.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/random_fill.hpp"
+#include "kernels/singular_values.hpp"
 #include "kernels/symmetric_eigenvalues.hpp"
 
 namespace manyfold::apps {
@@ -89,22 +92,20 @@ void check(Executor& executor, MatrixBatch<const double> matrices) {
   }
 }
 
-std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& flags) {
+/// What a row measures: `compute` once over `count` matrices of n rows.
+struct SpectraRow {
+  std::string name;
+  std::int64_t count = 0;
+  double operations = 0;  ///< a matrix
+  std::string formula;
+  std::function<void()> compute;
+};
+
+BenchRow measure(Executor& executor, const BenchFlags& flags, const SpectraRow& what) {
   using Clock = std::chrono::steady_clock;
-  const std::int64_t count = flags.members_of(8, 64);
-  const std::int64_t n = flags.full ? 1000 : 200;
-  const Buffer<double> memory = gram_matrices(executor, count, n);
-  const MatrixBatch<const double> matrices{memory.data(), count, n, n, n * n, n};
-  check(executor, matrices);
-  const Buffer<double> values(executor, count);
   const auto seconds_of = [&](int times) {
     const auto began = Clock::now();
-    for (int i = 0; i < times; ++i) {
-      kernels::symmetric_eigenvalues<double>(executor, {.a = matrices,
-                                                        .which = Eigenvalues::least,
-                                                        .values = values.data(),
-                                                        .values_stride = 1});
-    }
+    for (int i = 0; i < times; ++i) what.compute();
     executor.synchronize();
     return std::chrono::duration<double>(Clock::now() - began).count();
   };
@@ -115,27 +116,142 @@ std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& fla
   std::vector<double> rates;
   for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
     floors.measure();
-    rates.push_back(static_cast<double>(times * count) / seconds_of(times));
+    rates.push_back(static_cast<double>(times * what.count) / seconds_of(times));
   }
   BenchRow row;
-  row.name = "least-eigenvalue";
+  row.name = what.name;
   row.device = executor.device().kind;
   row.precision = "f64";
-  row.members = count;
+  row.members = what.count;
   row.value = median(rates);
   row.unit = "matrices/s";
   row.median_of = flags.repeats;
   row.checked = true;
+  row.formula = what.formula;
+  floors.state_shares(row, what.operations);
+  return row;
+}
+
+std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& flags) {
+  const std::int64_t count = flags.members_of(8, 64);
+  const std::int64_t n = flags.full ? 1000 : 200;
+  const Buffer<double> memory = gram_matrices(executor, count, n);
+  const MatrixBatch<const double> matrices{memory.data(), count, n, n, n * n, n};
+  check(executor, matrices);
+  const Buffer<double> values(executor, count);
   const double operations = 4.0 / 3 * std::pow(static_cast<double>(n), 3);
-  row.formula = fmt::format(
-      "least-eigenvalue: 4/3 n^3 a matrix, a reduction to tridiagonal form, n = {}: {:.4g}; "
-      "Cholesky takes n^3 / 3",
-      n, operations);
-  floors.state_shares(row, operations);
-  return {row};
+  return {measure(
+      executor, flags,
+      {"least-eigenvalue", count, operations,
+       fmt::format("least-eigenvalue: 4/3 n^3 a matrix, a reduction to tridiagonal form, n = {}: "
+                   "{:.4g}; Cholesky takes n^3 / 3",
+                   n, operations),
+       [&] {
+         kernels::symmetric_eigenvalues<double>(executor, {.a = matrices,
+                                                           .which = Eigenvalues::least,
+                                                           .values = values.data(),
+                                                           .values_stride = 1});
+       }})};
+}
+
+/// Random 20x20 matrices: apps/bench/peers/workloads/svd.py
+class SmallMatrices {
+ public:
+  static constexpr std::int64_t n = 20;
+
+  SmallMatrices(Executor& executor, std::int64_t count)
+      : executor_(executor),
+        count_(count),
+        matrices_(executor, count * n * n),
+        values_(executor, count * n),
+        u_(executor, count * n * n),
+        v_(executor, count * n * n),
+        sweeps_(executor, count),
+        workspace_(executor, count * kernels::singular_values_workspace(n, n, true)) {
+    const Buffer<std::uint64_t> seeds(executor, count);
+    const Buffer<double> scales(executor, count);
+    std::vector<std::uint64_t> seed(static_cast<std::size_t>(count));
+    std::iota(seed.begin(), seed.end(), std::uint64_t{0});
+    seeds.upload(seed);
+    scales.upload(std::vector<double>(static_cast<std::size_t>(count), 1.0));
+    kernels::random_fill<double>(executor, {.out = {matrices_.data(), count, n * n, n * n},
+                                            .seeds = seeds.data(),
+                                            .stream = random_stream("bench spectra svd"),
+                                            .scales = scales.data()});
+  }
+
+  void decompose(bool vectors) const {
+    kernels::SingularValuesArgs<double> args{.a = {matrices_.data(), count_, n, n, n * n, n},
+                                             .values = values_.data(),
+                                             .values_count = n,
+                                             .values_stride = n,
+                                             .sweeps = sweeps_.data(),
+                                             .workspace = workspace_.data()};
+    if (vectors) {
+      args.u = {u_.data(), count_, n, n, n * n, n};
+      args.v = {v_.data(), count_, n, n, n * n, n};
+    }
+    kernels::singular_values<double>(executor_, args);
+  }
+
+  /// Whether every value was found, and U S V^T is the first matrices.
+  void check(const std::string& name) const {
+    decompose(true);
+    for (const std::int32_t sweeps : sweeps_.download()) {
+      if (sweeps < 0) throw DeviceError("bench spectra " + name + ": sweeps did not suffice");
+    }
+    const auto a = matrices_.download();
+    const auto s = values_.download();
+    const auto u = u_.download();
+    const auto v = v_.download();
+    for (std::int64_t at = 0; at < std::min<std::int64_t>(count_, 16) * n * n; ++at) {
+      const std::int64_t first = at / (n * n) * n * n;
+      const std::int64_t r = at % (n * n) / n;
+      const std::int64_t c = at % n;
+      double sum = 0;
+      for (std::int64_t k = 0; k < n; ++k) {
+        sum += u[index(first + r * n + k)] * s[index(first / n + k)] * v[index(first + c * n + k)];
+      }
+      if (std::fabs(sum - a[index(at)]) <= 1e-13 * s[index(first / n)]) continue;
+      throw DeviceError(fmt::format("bench spectra {}: U S V^T has {:.17g}, expected {:.17g}", name,
+                                    sum, a[index(at)]));
+    }
+  }
+
+ private:
+  static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+  Executor& executor_;
+  std::int64_t count_;
+  Buffer<double> matrices_, values_, u_, v_;
+  Buffer<std::int32_t> sweeps_;
+  Buffer<double> workspace_;
+};
+
+/// Operations of Golub and Van Loan, 8.6.4, as the peers' floors count them.
+std::vector<BenchRow> svd(Executor& executor, const BenchFlags& flags, bool vectors) {
+  const std::string name = vectors ? "svd-vectors" : "svd-values";
+  const std::int64_t count = flags.members_of(500, 10000);
+  const SmallMatrices matrices(executor, count);
+  matrices.check(name);
+  const double cube = std::pow(static_cast<double>(SmallMatrices::n), 3);
+  const double operations = vectors ? 21 * cube : 8.0 / 3 * cube;
+  return {measure(executor, flags,
+                  {name, count, operations,
+                   fmt::format("{}: {} n^3 a matrix, n = {}: {:.4g}", name, vectors ? "21" : "8/3",
+                               SmallMatrices::n, operations),
+                   [&] { matrices.decompose(vectors); }})};
+}
+std::vector<BenchRow> svd_values(Executor& executor, const BenchFlags& flags) {
+  return svd(executor, flags, false);
+}
+std::vector<BenchRow> svd_vectors(Executor& executor, const BenchFlags& flags) {
+  return svd(executor, flags, true);
 }
 
 constexpr NamedRow spectra_rows[] = {
+    {"svd-values", "singular values of 10,000 matrices of 20x20", svd_values, true},
+    {"svd-vectors", "the same with all singular vectors", svd_vectors, true},
     {"least-eigenvalue", "the least eigenvalue of 64 Gram matrices of 1000x1000", least_eigenvalue,
      true},
 };

@@ -124,17 +124,22 @@ TEST(BenchSpectra, RowsAreCheckedAndComplete) {
                                    "1", "--members", "3", "--device", "cpu", "--threads", "2"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
   const nlohmann::json rows = outcome.json().at("rows");
-  ASSERT_EQ(rows.size(), 1U);
-  const nlohmann::json& row = rows[0];
-  EXPECT_EQ(row.at("name"), "least-eigenvalue");
-  EXPECT_EQ(row.at("precision"), "f64");
-  EXPECT_EQ(row.at("members"), 3);
-  EXPECT_EQ(row.at("unit"), "matrices/s");
-  EXPECT_EQ(row.at("checked"), true);
-  const double value = row.at("value");
-  EXPECT_GT(value, 0);
-  const double share = value * (4.0 / 3 * 8e6) / (row.at("peak").get<double>() * 1e9);
-  EXPECT_NEAR(row.at("share_of_peak").get<double>(), share, 1e-6 * share);
+  const std::vector<std::pair<std::string, double>> expected{{"svd-values", 8.0 / 3 * 8000},
+                                                             {"svd-vectors", 21 * 8000.0},
+                                                             {"least-eigenvalue", 4.0 / 3 * 8e6}};
+  ASSERT_EQ(rows.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const nlohmann::json& row = rows[i];
+    EXPECT_EQ(row.at("name"), expected[i].first);
+    EXPECT_EQ(row.at("precision"), "f64");
+    EXPECT_EQ(row.at("members"), 3);
+    EXPECT_EQ(row.at("unit"), "matrices/s");
+    EXPECT_EQ(row.at("checked"), true);
+    const double value = row.at("value");
+    EXPECT_GT(value, 0);
+    const double share = value * expected[i].second / (row.at("peak").get<double>() * 1e9);
+    EXPECT_NEAR(row.at("share_of_peak").get<double>(), share, 1e-6 * share);
+  }
 }
 
 TEST(BenchSpectra, UnknownRowsAreErrors) {
@@ -142,7 +147,8 @@ TEST(BenchSpectra, UnknownRowsAreErrors) {
   const Outcome outcome =
       run_program(scratch.path(), {"bench", "spectra", "--device", "cpu", "--rows", "least"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome;
-  EXPECT_TRUE(contains(outcome.err, "found \"least\", expected some of least-eigenvalue"))
+  EXPECT_TRUE(contains(
+      outcome.err, "found \"least\", expected some of svd-values, svd-vectors, least-eigenvalue"))
       << outcome;
 }
 

@@ -23,8 +23,8 @@ MF_FN double jacobi_tolerance(double m) { return 1.2e-16 * (m < 16 ? 4 : sqrt(m)
 /// and the second time it is 0. (Once, because a column of few tiny elements may be exact.)
 constexpr double jacobi_gone = 1e-28;
 
-/// x^ <- keep x^ + to_first y^,  y^ <- keep y^ + to_second x^ (the old x^); of the columns themselves
-/// x <- keep x - sine y, y <- keep y + sine x.
+/// x^ <- keep x^ + to_first y^,  y^ <- keep y^ + to_second x^ (the old x^); of the columns
+/// themselves x <- keep x - sine y, y <- keep y + sine x.
 struct JacobiRotation {
   double keep, to_first, to_second, sine;
 };

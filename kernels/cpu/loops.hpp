@@ -100,10 +100,10 @@ struct TypedLoops {
 constexpr int64_t lane_jacobi_columns = 64;
 
 /// Singular values of as many matrices as a vector has doubles, each m by n: element i of column j
-/// of lane l at columns[(j * m + i) * lanes + l], sorted by their norms, the longest first. They are
-/// rotated until they are orthogonal: column j is then u_j s_j / 2^exponents[j * lanes + l], and its
-/// norm norms[j * lanes + l]. right (may be null): the rotations, which are to begin as the identity
-/// or a permutation, element i of column j as above with n in the place of m.
+/// of lane l at columns[(j * m + i) * lanes + l], sorted by their norms, the longest first. They
+/// are rotated until they are orthogonal: column j is then u_j s_j / 2^exponents[j * lanes + l],
+/// and its norm norms[j * lanes + l]. right (may be null): the rotations, which are to begin as the
+/// identity or a permutation, element i of column j as above with n in the place of m.
 struct LaneJacobi {
   int64_t m, n;
   double* columns;
@@ -121,10 +121,10 @@ struct Loops {
   /// Leading dimension (elements) that jacobi wants for columns of m elements.
   int64_t (*jacobi_stride)(int64_t m);
   /// Rotates the columns of the m by n matrix (m >= n) in `columns` until they are orthogonal:
-  /// column-major, column j at columns + j * jacobi_stride(m), 64-byte aligned, padding zero. Column
-  /// places[i] is then u_i s_i / 2^exponents[i], and its norm norms[i], i = 0 ... n - 1. right (may be
-  /// null): the rotations, columns jacobi_stride(n) apart, which are to begin as the identity.
-  /// Returns sweeps taken, or -1 when max_sweeps did not suffice.
+  /// column-major, column j at columns + j * jacobi_stride(m), 64-byte aligned, padding zero.
+  /// Column places[i] is then u_i s_i / 2^exponents[i], and its norm norms[i], i = 0 ... n - 1.
+  /// right (may be null): the rotations, columns jacobi_stride(n) apart, which are to begin as the
+  /// identity. Returns sweeps taken, or -1 when max_sweeps did not suffice.
   int32_t (*jacobi)(int64_t m, int64_t n, double* columns, double* right, double* norms,
                     int32_t* exponents, int32_t* places, int32_t max_sweeps);
   int64_t jacobi_lanes;

@@ -198,8 +198,8 @@ std::vector<Case> cases() {
   net("label noise", R"("dense 6", "relu", "output")",
       "kind = \"label_noise\"\nlearning_rate = 0.02\nlabel_noise = 0.1");
   net("adam", R"("dense 6", "tanh", "output")", "kind = \"adam\"\nlearning_rate = 0.01");
-  net("cross entropy", R"("flatten", "dense 6", "relu", "output")", "kind = \"gd\"\nlearning_rate = 0.2",
-      "loss = \"cross_entropy\"\nreduction = \"mean\"",
+  net("cross entropy", R"("flatten", "dense 6", "relu", "output")",
+      "kind = \"gd\"\nlearning_rate = 0.2", "loss = \"cross_entropy\"\nreduction = \"mean\"",
       "source = \"digits\"\nclasses = [3, 1, 7]\ncount = 7");
   net("logistic", R"("flatten", "dense 3", "relu", "output")", "kind = \"gd\"\nlearning_rate = 0.2",
       "loss = \"logistic\"",

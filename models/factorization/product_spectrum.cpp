@@ -90,6 +90,8 @@ void ProductSpectrum<T>::compute(double* values, double* left, std::int32_t* swe
   const std::int64_t slots = chain_.slots();
   const std::int64_t stride = std::min(shape.rows(), shape.cols());
   const std::vector<Factor> factors = factors_of(shape);
+  // One stride for all: a CPU carries some slots through every operation while others wait.
+  const Sizes sizes(shape);
   const auto rotate = [&]<class U>(const MatrixBatch<U>& x, const Factor& factor,
                                    std::int64_t count) {
     kernels::SingularValuesArgs<std::remove_const_t<U>> args{.a = x,
@@ -104,8 +106,8 @@ void ProductSpectrum<T>::compute(double* values, double* left, std::int32_t* swe
     } else {
       // Of W^T = V S U^T, V S.
       const bool turned = &factor == &factors.front() && factor.transpose == Transpose::yes;
-      (turned ? args.v : args.u) = MatrixBatch<double>{
-          scaled_.data(), slots, factor.rows, count, factor.rows * count, count};
+      (turned ? args.v : args.u) =
+          MatrixBatch<double>{scaled_.data(), slots, factor.rows, count, sizes.scaled, count};
       args.scaled = true;
     }
     kernels::singular_values(executor_, args);
@@ -122,16 +124,14 @@ void ProductSpectrum<T>::compute(double* values, double* left, std::int32_t* swe
     }
     MatrixBatch<const double> wide;
     if constexpr (widens<T>) {
-      const std::int64_t size = weight.size();
-      kernels::widen<T>(executor_, {flatten(weight), wide_.data(), size});
-      wide = {wide_.data(), slots, weight.rows, weight.cols, size, weight.cols};
+      kernels::widen<T>(executor_, {flatten(weight), wide_.data(), sizes.weight});
+      wide = {wide_.data(), slots, weight.rows, weight.cols, sizes.weight, weight.cols};
     } else {
       wide = weight;
     }
-    const MatrixBatch<double> x{product_.data(),     slots, factor.rows, below,
-                                factor.rows * below, below};
-    const MatrixBatch<const double> y{scaled_.data(),      slots, factor.cols, below,
-                                      factor.cols * below, below};
+    const MatrixBatch<double> x{product_.data(), slots, factor.rows, below, sizes.product, below};
+    const MatrixBatch<const double> y{scaled_.data(), slots,        factor.cols,
+                                      below,          sizes.scaled, below};
     kernels::gemm<double>(executor_, {.transpose_a = factor.transpose, .a = wide, .b = y, .c = x});
     rotate(MatrixBatch<const double>(x), factor, count);
   }

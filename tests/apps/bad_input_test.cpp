@@ -1270,7 +1270,7 @@ std::vector<BadCommand> commands() {
       {"UnknownBenchmark",
        {"bench", "frobnication"},
        {"bench: found \"frobnication\", expected one of factorization, resident, "
-        "networks\n"}},
+        "networks, spectra\n"}},
       {"BenchOfAnUnknownRow",
        {"bench", "resident", "--rows", "jumps-3,greedy-4"},
        {"--rows: found \"greedy-4\", expected some of greedy-2-full, greedy-2-masked, ",

@@ -42,9 +42,11 @@ struct LaneColumns {
   }
 };
 
-/// A rotation for each lane, none where the columns count as orthogonal.
+/// A rotation for each lane, none where the columns count as orthogonal: there nothing may change,
+/// not the sign of a zero nor the last bit of a norm, or a matrix would notice its neighbours.
 struct LaneRotation {
   Doubles keep, to_first, to_second, sine;
+  Integers turned;
 };
 
 MF_LOOP LaneRotation lane_rotation(const LaneColumns& c, int64_t p, int64_t q, Doubles g,
@@ -58,7 +60,7 @@ MF_LOOP LaneRotation lane_rotation(const LaneColumns& c, int64_t p, int64_t q, D
   const Doubles over = turned ? g2 / (h < 0 ? h - root : h + root) : Doubles{};
   const Doubles t = turned ? over * ratio : Doubles{};
   const Doubles keep = 1 / root_lanes<double>(1 + t * t);
-  return {keep, -keep * t * ratio, keep * over, keep * t};
+  return {keep, -keep * t * ratio, keep * over, keep * t, turned};
 }
 
 MF_LOOP Doubles lane_product(const double* x, const double* y, int64_t m) {
@@ -84,23 +86,23 @@ MF_LOOP void lane_rotate(const LaneColumns& c, int64_t p, int64_t q, const LaneR
   for (int64_t i = 0; i < c.m * w; i += w) {
     const Doubles old_x = load(x + i);
     const Doubles old_y = load(y + i);
-    const Doubles new_x = fma(r.to_first, old_y, r.keep * old_x);
-    const Doubles new_y = fma(r.to_second, old_x, r.keep * old_y);
+    const Doubles new_x = r.turned ? fma(r.to_first, old_y, r.keep * old_x) : old_x;
+    const Doubles new_y = r.turned ? fma(r.to_second, old_x, r.keep * old_y) : old_y;
     sum_x = fma(new_x, new_x, sum_x);
     sum_y = fma(new_y, new_y, sum_y);
     store(x + i, new_x);
     store(y + i, new_y);
   }
-  c.norm2[p] = sum_x;
-  c.norm2[q] = sum_y;
+  c.norm2[p] = r.turned ? sum_x : c.norm2[p];
+  c.norm2[q] = r.turned ? sum_y : c.norm2[q];
   if (c.right == nullptr) return;
   x = c.right_column(p);
   y = c.right_column(q);
   for (int64_t i = 0; i < c.n * w; i += w) {
     const Doubles old_x = load(x + i);
     const Doubles old_y = load(y + i);
-    store(x + i, fma(-r.sine, old_y, r.keep * old_x));
-    store(y + i, fma(r.sine, old_x, r.keep * old_y));
+    store(x + i, r.turned ? fma(-r.sine, old_y, r.keep * old_x) : old_x);
+    store(y + i, r.turned ? fma(r.sine, old_x, r.keep * old_y) : old_y);
   }
 }
 

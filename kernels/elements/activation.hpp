@@ -1,6 +1,5 @@
 // Bodies of activate and activation_slope (contract: kernels/activation.hpp): one for each
-// function, so that no thread chooses among them. The CPU has loops of its own for those of two
-// straight pieces.
+// function, so that no thread chooses among them. The CPU has loops of its own.
 #pragma once
 
 #include <cstdint>

@@ -12,20 +12,14 @@ row.
 import json
 import math
 import sys
-import types
+from pathlib import Path
 
 import jax
 import numpy as np
-from jax._src import source_info_util
-from jax.interpreters import ad
 
-sys.modules["neural_tangents.experimental"] = types.ModuleType("neural_tangents.experimental")
-if not hasattr(jax.random, "KeyArray"):
-    jax.random.KeyArray = jax.Array
-if not hasattr(ad, "source_info_util"):
-    ad.source_info_util = source_info_util
-if not hasattr(ad, "config"):
-    ad.config = jax.config
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "apps" / "bench" / "peers"))
+import neural_tangents_names  # noqa: E402, F401
+
 jax.config.update("jax_enable_x64", True)
 
 import neural_tangents as nt  # noqa: E402

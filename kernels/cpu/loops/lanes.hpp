@@ -22,35 +22,18 @@ MF_LOOP Vector<T> element(const T* p, int64_t e) {
 constexpr int chains = 4;
 
 template <class T>
-struct LaneSum;
-template <>
-struct LaneSum<double> {
-  Wide sum[chains];
-  [[gnu::always_inline]] inline void add(int chain, Vector<double> x, Vector<double> y) {
-    sum[chain] = fma(x, y, sum[chain]);
+struct LaneSum {
+  static constexpr int parts = Widened<T>::parts;
+  Wide sum[parts][chains];
+  [[gnu::always_inline]] inline void add(int chain, Vector<T> x, Vector<T> y) {
+    const auto xs = Widened<T>::of(x);
+    const auto ys = Widened<T>::of(y);
+    for (int i = 0; i < parts; ++i) sum[i][chain] = fma(xs.part[i], ys.part[i], sum[i][chain]);
   }
   [[gnu::always_inline]] inline void store_to(double* out) const {
-    store(out, (sum[0] + sum[1]) + (sum[2] + sum[3]));
-  }
-};
-template <>
-struct LaneSum<float> {
-  Wide low[chains];
-  Wide high[chains];
-  [[gnu::always_inline]] inline void add(int chain, Vector<float> x, Vector<float> y) {
-    float xs[2 * wide_width];
-    float ys[2 * wide_width];
-    store(xs, x);
-    store(ys, y);
-    const auto half = [](const float* p) {
-      return __builtin_convertvector(*reinterpret_cast<const NarrowHalf*>(p), Wide);
-    };
-    low[chain] = fma(half(xs), half(ys), low[chain]);
-    high[chain] = fma(half(xs + wide_width), half(ys + wide_width), high[chain]);
-  }
-  [[gnu::always_inline]] inline void store_to(double* out) const {
-    store(out, (low[0] + low[1]) + (low[2] + low[3]));
-    store(out + wide_width, (high[0] + high[1]) + (high[2] + high[3]));
+    for (int i = 0; i < parts; ++i) {
+      store(out + i * wide_width, (sum[i][0] + sum[i][1]) + (sum[i][2] + sum[i][3]));
+    }
   }
 };
 

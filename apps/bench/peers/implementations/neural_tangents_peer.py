@@ -1,31 +1,16 @@
-"""neural-tangents 0.6.5: the empirical tangent kernel by each of its implementations.
-
-The library was last released for JAX 0.4.2x. Its sources run unchanged up to JAX 0.5.3 with the four names below put
-back; `neural_tangents.experimental`, which alone needs TensorFlow, is left out.
-"""
+"""neural-tangents 0.6.5: the empirical tangent kernel by each of its implementations."""
 
 from __future__ import annotations
 
-import sys
 import time
-import types
 
 import jax
 import numpy as np
-from jax._src import source_info_util
-from jax.interpreters import ad
 
-sys.modules["neural_tangents.experimental"] = types.ModuleType("neural_tangents.experimental")
-if not hasattr(jax.random, "KeyArray"):
-    jax.random.KeyArray = jax.Array
-if not hasattr(ad, "source_info_util"):
-    ad.source_info_util = source_info_util
-if not hasattr(ad, "config"):
-    ad.config = jax.config
+import neural_tangents_names  # noqa: F401, isort: skip
+import neural_tangents as nt
 
-import neural_tangents as nt  # noqa: E402
-
-from harness import FunctionRunner  # noqa: E402
+from harness import FunctionRunner
 
 jax.config.update("jax_default_matmul_precision", "highest")
 

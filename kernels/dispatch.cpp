@@ -758,6 +758,74 @@ void changed_signs(Executor& executor, const ChangedSignsArgs<T>& args) {
 template void changed_signs(Executor&, const ChangedSignsArgs<float>&);
 template void changed_signs(Executor&, const ChangedSignsArgs<double>&);
 
+template <class T>
+void pattern_bits(Executor& executor, const PatternBitsArgs<T>& args) {
+  check_layout("pattern_bits", "x", args.x);
+  check_layout("pattern_bits", "bits", args.bits);
+  check_own("pattern_bits", "bits", args.bits);
+  if (args.bits.rows != args.x.rows || args.bits.cols != pattern_words(args.x.cols) ||
+      !slots_fit(args.x, args.bits.slots)) {
+    reject("pattern_bits: bits " + shape(args.bits) + " of x " + shape(args.x));
+  }
+  if (args.bits.slots == 0 || args.bits.size() == 0) return;
+  carry_out<T>(executor, Operation::pattern_bits, &TypedTable<T>::pattern_bits, args);
+}
+template void pattern_bits(Executor&, const PatternBitsArgs<float>&);
+template void pattern_bits(Executor&, const PatternBitsArgs<double>&);
+
+void pattern_products(Executor& executor, const PatternProductsArgs& args) {
+  check_layout("pattern_products", "bits", args.bits);
+  check_layout("pattern_products", "counts", args.counts);
+  check_own("pattern_products", "counts", args.counts);
+  if (args.counts.rows != args.bits.rows || args.counts.cols != args.bits.rows ||
+      !slots_fit(args.bits, args.counts.slots)) {
+    reject("pattern_products: counts " + shape(args.counts) + " of bits " + shape(args.bits));
+  }
+  if (args.counts.slots == 0 || args.counts.size() == 0) return;
+  carry_out(executor, Operation::pattern_products, &KernelTables::pattern_products, args);
+}
+
+void example_products(Executor& executor, const ExampleProductsArgs& args) {
+  check_layout("example_products", "a", args.a);
+  check_layout("example_products", "b", args.b);
+  check_layout("example_products", "c", args.c);
+  check_own("example_products", "c", args.c);
+  const bool fit = args.a.rows == args.c.rows * args.places &&
+                   args.b.rows == args.c.rows * args.places &&
+                   args.c.cols == args.a.cols * args.b.cols && slots_fit(args.a, args.c.slots) &&
+                   slots_fit(args.b, args.c.slots);
+  if (args.places < 1 || !fit || !args.a.dense() || !args.b.dense() || !args.c.dense()) {
+    reject("example_products: c " + shape(args.c) + " of a " + shape(args.a) + " and b " +
+           shape(args.b) + " with " + std::to_string(args.places) + " places, all dense");
+  }
+  if (args.c.slots == 0 || args.c.size() == 0) return;
+  carry_out(executor, Operation::example_products, &KernelTables::example_products, args);
+}
+
+void gram_block(Executor& executor, const GramBlockArgs& args) {
+  check_layout("gram_block", "y", args.y);
+  check_layout("gram_block", "gram", args.gram);
+  check_own("gram_block", "gram", args.gram);
+  const auto fits = [&](const MatrixBatch<const double>& m) {
+    return m.rows == args.gram.rows * args.places && m.cols == args.gram.cols * args.places &&
+           slots_fit(m, args.gram.slots);
+  };
+  if (args.places < 1 || !fits(args.y) || (args.x.data != nullptr && !fits(args.x))) {
+    reject("gram_block: gram " + shape(args.gram) + " of x " + shape(args.x) + " and y " +
+           shape(args.y) + " with " + std::to_string(args.places) + " places");
+  }
+  if (args.mirror.data != nullptr) {
+    check_layout("gram_block", "mirror", args.mirror);
+    check_own("gram_block", "mirror", args.mirror);
+    if (args.mirror.slots != args.gram.slots || args.mirror.rows != args.gram.cols ||
+        args.mirror.cols != args.gram.rows) {
+      reject("gram_block: mirror " + shape(args.mirror) + " of gram " + shape(args.gram));
+    }
+  }
+  if (args.gram.slots == 0 || args.gram.size() == 0) return;
+  carry_out(executor, Operation::gram_block, &KernelTables::gram_block, args);
+}
+
 void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
   if (args.members < 0) reject("scalar_orbits: " + std::to_string(args.members) + " members");
   if (args.dimension < 1 || args.dimension > 4) {

@@ -12,6 +12,7 @@
 #include "kernels/draws.hpp"
 #include "kernels/examples.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gram.hpp"
 #include "kernels/inner_product.hpp"
 #include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"

@@ -208,7 +208,7 @@ class CpuExecutorImpl final : public CpuExecutor {
   }
 
   std::unique_ptr<Program> record(ActiveSlots active, std::size_t bytes_per_slot,
-                                  const std::function<void()>& body) override {
+                                  const std::function<void()>& body, bool) override {
     refuse_while_recording("record");
     auto program = std::make_unique<CpuProgram>();
     program->active = active;

@@ -121,8 +121,11 @@ class Executor {
 
   /// Calls `body` once, keeping the kernels it calls. Only kernels may be called inside: no copies,
   /// no allocation. `bytes_per_slot` is what one slot touches per run, for tiling on the CPU.
+  /// `waits`: there are kernels among them that wait for a GPU, which cannot be kept there; it then
+  /// keeps `body` itself and calls it whenever the program is run.
   virtual std::unique_ptr<Program> record(ActiveSlots active, std::size_t bytes_per_slot,
-                                          const std::function<void()>& body) = 0;
+                                          const std::function<void()>& body,
+                                          bool waits = false) = 0;
   /// Carries out bursts one after another, without waiting for them on the host.
   virtual void run(std::span<const Burst> bursts) = 0;
 

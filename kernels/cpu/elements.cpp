@@ -4,6 +4,7 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
+#include "kernels/elements/gram.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/patches.hpp"
 #include "kernels/elements/patterns.hpp"

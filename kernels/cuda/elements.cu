@@ -5,6 +5,7 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
+#include "kernels/elements/gram.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/patches.hpp"
 #include "kernels/elements/patterns.hpp"
@@ -34,6 +35,8 @@ namespace manyfold::kernels::cuda {
   template void name(Executor&, const Args<double>&);
 // These have loops of their own on a CPU.
 MF_PLAIN(scalar_orbits, ScalarOrbitsArgs)
+MF_PLAIN(example_products, ExampleProductsArgs)
+MF_PLAIN(pattern_products, PatternProductsArgs)
 MF_TYPED(add_scaled, AddScaledArgs)
 MF_TYPED(unfold, UnfoldArgs)
 MF_TYPED(fold, FoldArgs)

@@ -267,18 +267,20 @@ void Net<T>::forward(MatrixBatch<const T> x) {
 }
 
 template <class T>
-void Net<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add,
+void Net<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer,
+                          const std::function<void(const LayerTerms<T>&)>& see,
                           const Ending& ending) {
   const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
   const MatrixBatch<const T> out =
       by_place(MatrixBatch<const T>(gradient(step.out.buffer, layer.result.size())), places);
   const double scale = layer.scale * tape_.values[static_cast<std::size_t>(node.in)].scale;
-  if (layer.bias) {
-    multiply(flip, keep, ones(out.rows), out, bias(layer.weight, gradient_), step.out.scale, add);
-  }
-  if (!layer.frozen) {
-    multiply(flip, keep, out, operand(node, layer), weight_gradient(layer.weight),
-             scale * step.out.scale, add);
+  if (layer.bias || !layer.frozen) {
+    see({.h = layer.weight,
+         .places = places,
+         .scale = scale * step.out.scale,
+         .bias_scale = step.out.scale,
+         .in = layer.frozen ? MatrixBatch<const T>{} : operand(node, layer),
+         .slope = out});
   }
   if (step.in.buffer < 0) return;
   const double factor = scale * step.out.scale / step.in.scale;
@@ -300,6 +302,19 @@ void Net<T>::product_back(const BackwardStep& step, const Node& node, const Laye
 
 template <class T>
 void Net<T>::backward(bool add) {
+  backward_terms([&](const LayerTerms<T>& terms) {
+    if (description_.weights[static_cast<std::size_t>(terms.h - 1)].bias) {
+      multiply(flip, keep, ones(terms.slope.rows), terms.slope, bias(terms.h, gradient_),
+               terms.bias_scale, add);
+    }
+    if (terms.in.data != nullptr) {
+      multiply(flip, keep, terms.slope, terms.in, weight_gradient(terms.h), terms.scale, add);
+    }
+  });
+}
+
+template <class T>
+void Net<T>::backward_terms(const std::function<void(const LayerTerms<T>&)>& see) {
   for (std::size_t i = 0; i < tape_.backward.size(); ++i) {
     const BackwardStep& step = tape_.backward[i];
     const Node& node = tape_.nodes[static_cast<std::size_t>(step.node)];
@@ -315,12 +330,12 @@ void Net<T>::backward(bool add) {
     switch (layer.kind) {
       case LayerKind::dense: {
         const Ending ending = backward_ending(i);
-        product_back(step, node, layer, add, ending);
+        product_back(step, node, layer, see, ending);
         if (ending.finish != kernels::Finish::none) ++i;  // the activation below is done
         break;
       }
       case LayerKind::conv:
-        product_back(step, node, layer, add, {});
+        product_back(step, node, layer, see, {});
         break;
       case LayerKind::activation: {
         if (step.in.buffer < 0) break;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -16,6 +17,19 @@
 #include "models/training/model.hpp"
 
 namespace manyfold::network {
+
+/// What the gradient of W_h consists of, for the examples that were evaluated last: the sum over
+/// rows r of scale slope_r in_r^T, and that of b_h the sum of bias_scale slope_r. A row is an
+/// example, of a convolution a place of one, places of an example beneath each other.
+template <class T>
+struct LayerTerms {
+  std::int64_t h = 0;
+  std::int64_t places = 1;
+  double scale = 1;
+  double bias_scale = 1;
+  MatrixBatch<const T> in;     ///< (slot, row, fan in); no data where W_h is frozen
+  MatrixBatch<const T> slope;  ///< (slot, row, entry of the pre-activation)
+};
 
 template <class T>
 class Net {
@@ -35,6 +49,10 @@ class Net {
   /// for the examples that `forward` saw last; added to what is there where `add`. Overwrites
   /// output_slope(). Kernels only.
   void backward(bool add);
+  /// Propagates as `backward`, and shows what the gradient of each trained weight or bias consists
+  /// of, from the last layer to the first, instead of making it. What is shown is overwritten when
+  /// `see` has returned; kernels that `see` calls come before that. Kernels only.
+  void backward_terms(const std::function<void(const LayerTerms<T>&)>& see);
 
   const Description& description() const { return description_; }
   Executor& executor() const { return executor_; }
@@ -91,8 +109,8 @@ class Net {
   void product(const Node& node, const Layer& layer, const Ending& ending);
   /// Rows that multiply W: the input itself, or its patches.
   MatrixBatch<const T> operand(const Node& node, const Layer& layer);
-  void product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add,
-                    const Ending& ending);
+  void product_back(const BackwardStep& step, const Node& node, const Layer& layer,
+                    const std::function<void(const LayerTerms<T>&)>& see, const Ending& ending);
   void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,
                 MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add,
                 const Ending& ending = Ending()) const;

@@ -44,14 +44,17 @@ class NetworkModel final : public Model {
     }
     net_.values().upload(values);
     if (!frozen.empty()) net_.frozen().upload(frozen);
+    gram_set_.load(objective_);
     observers_.load(members);
-    Scene<T> scene{net_, objective_};
+    Scene<T> scene{net_, objective_, gram_set_};
     observers_.remember(scene);
+    gram_set_.forget();
   }
 
   AnyParameters parameters() override { return net_.parameters(); }
 
   void evaluate(const kernels::StepControl& control, Wanted wanted) override {
+    gram_set_.forget();
     double* loss = wanted.train_loss ? control.train_loss : nullptr;
     objective_.gradient(loss);
     decay_.add(control, net_.parameters(), loss);
@@ -69,7 +72,7 @@ class NetworkModel final : public Model {
   const std::int64_t* terms() override { return objective_.terms(); }
 
   void observe(const std::string& probe, double* out, std::int64_t stride) override {
-    Scene<T> scene{net_, objective_};
+    Scene<T> scene{net_, objective_, gram_set_};
     observers_.observe(scene, probe, out, stride);
   }
 
@@ -83,6 +86,8 @@ class NetworkModel final : public Model {
              example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
         objective_(executor, example, net_, slots, shared_problem),
         decay_(executor, example, slots),
+        gram_set_(executor, description, gram_requests(example, description, data_size(example)),
+                  slots, net_.rows(), shared_problem),
         observers_(
             executor, example,
             [&, data = data_size(example)](const std::string& name) {
@@ -98,6 +103,7 @@ class NetworkModel final : public Model {
   Net<T> net_;
   Objective<T> objective_;
   WeightDecay<T> decay_;
+  GramSet<T> gram_set_;
   ObserversOf<Observed, T> observers_;
 };
 
@@ -142,6 +148,11 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   footprint.bytes_per_slot +=
       Net<T>::bytes_per_slot(description, rows) + WeightDecay<T>::bytes_per_slot(settings);
   footprint.shared_bytes += Net<T>::shared_bytes(description, rows);
+  for (const GramRequest& request : gram_requests(settings, description, data_size(settings))) {
+    footprint.bytes_per_slot +=
+        Grams<T>::bytes_per_slot(description, request, rows, shared_problem);
+    footprint.shared_bytes += Grams<T>::shared_bytes(description, request, rows, shared_problem);
+  }
   Probes::add_bytes(
       settings,
       [&](const std::string& name) {

@@ -173,14 +173,20 @@ void Objective<T>::stochastic_gradient(const kernels::StepControl& control,
 }
 
 template <class T>
+void Objective<T>::show(Set set, std::int64_t first, std::int64_t count) {
+  const Examples<T>& examples = this->examples(set);
+  const bool whole = count == examples.count();
+  if (!whole || shown_ != set) net_.forward(examples.inputs(first, count));
+  shown_ = whole ? std::optional(set) : std::nullopt;
+}
+
+template <class T>
 void Objective<T>::each_pass(Set set, const std::function<void(std::int64_t, std::int64_t)>& see) {
   const Examples<T>& examples = this->examples(set);
   const std::int64_t rows = rows_of_pass(examples.count(), net_.rows());
   for (std::int64_t first = 0; first < examples.count(); first += rows) {
     const std::int64_t count = std::min(rows, examples.count() - first);
-    const bool whole = count == examples.count();
-    if (!whole || shown_ != set) net_.forward(examples.inputs(first, count));
-    shown_ = whole ? std::optional(set) : std::nullopt;
+    show(set, first, count);
     see(first, count);
   }
 }

@@ -44,6 +44,10 @@ class Objective {
   const std::int64_t* terms() const { return terms_.data(); }
 
   std::int64_t count(Set set) const { return examples(set).count(); }
+  /// Evaluates examples first, first + 1, ... of a set, at most as many as the network has rows, if
+  /// they do not stand there already. Kernels only.
+  void show(Set set, std::int64_t first, std::int64_t count);
+  MatrixBatch<const T> inputs(Set set) const { return examples(set).inputs(); }
   /// Evaluates all examples of a set, calling see(first, count) after each forward pass over
   /// `count` of them; passes over what stands there already are left out. Kernels only.
   void each_pass(Set set, const std::function<void(std::int64_t, std::int64_t)>& see);

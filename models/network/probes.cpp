@@ -12,6 +12,21 @@ Set ProbeSettings::set() const {
 
 std::int64_t ProbeSettings::examples() const { return set() == Set::test ? data.test : data.train; }
 
+GramRequest ProbeSettings::grams(bool layers) const {
+  return {set(), has("examples") ? integer("examples") : examples(), layers};
+}
+
+std::vector<GramRequest> gram_requests(const Settings& settings, const Description& description,
+                                       const DataSize& data) {
+  std::vector<GramRequest> requests;
+  for (const auto& [probe, name] : Probes::requested(settings)) {
+    if (!probe->needs.grams) continue;
+    add_request(requests,
+                ProbeSettings{{settings, name}, description, data}.grams(probe->needs.layer_grams));
+  }
+  return requests;
+}
+
 std::vector<std::int64_t> trained_weights(const Description& description) {
   std::vector<std::int64_t> trained;
   for (std::size_t h = 0; h < description.weights.size(); ++h) {

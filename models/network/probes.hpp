@@ -11,6 +11,7 @@
 
 #include "core/config/settings.hpp"
 #include "models/network/description.hpp"
+#include "models/network/grams.hpp"
 #include "models/network/net.hpp"
 #include "models/network/objective.hpp"
 #include "models/network/problem.hpp"
@@ -28,6 +29,8 @@ struct ProbeSettings : AskedProbe {
   /// The examples that its key `set` names, and how many there are.
   Set set() const;
   std::int64_t examples() const;
+  /// Of a probe of Gram matrices; its key `examples` names how many of the first.
+  GramRequest grams(bool layers) const;
 };
 
 /// What a probe may look at: the state that the model evaluated last. Everything is recorded
@@ -36,10 +39,14 @@ template <class T>
 struct Scene {
   Net<T>& net;
   Objective<T>& objective;
+  GramSet<T>& gram_set;
 
   Executor& executor() const { return net.executor(); }
   std::int64_t slots() const { return net.slots(); }
   const Description& description() const { return net.description(); }
+  const Grams<T>& grams(const GramRequest& request) const {
+    return gram_set.at(request, net, objective);
+  }
 
   // What layer_observers.hpp looks at: the trained weights.
   std::vector<MatrixBatch<const T>> weights() const;
@@ -52,7 +59,10 @@ struct Observed {
   using Settings = ProbeSettings;
   template <class T>
   using Scene = network::Scene<T>;
-  struct Needs {};
+  struct Needs {
+    bool grams = false;        ///< Gram matrices: their sum
+    bool layer_grams = false;  ///< and one of each layer
+  };
 };
 template <class T>
 using Observer = ObserverOf<Scene<T>>;
@@ -64,6 +74,10 @@ template <template <class> class Kind>
 constexpr ObserverMakerOf<Observed> observer_maker() {
   return observer_maker_of<Observed, Kind>();
 }
+
+/// What the probes of an experiment ask for.
+std::vector<GramRequest> gram_requests(const Settings& settings, const Description& description,
+                                       const DataSize& data);
 
 /// Numbers h of the weights that are trained.
 std::vector<std::int64_t> trained_weights(const Description& description);

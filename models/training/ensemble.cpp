@@ -169,50 +169,67 @@ kernels::ResidentUsage Ensemble::usage() const {
   return resident_ == nullptr ? kernels::ResidentUsage{} : usage_.download().front();
 }
 
+void Ensemble::plain_step() {
+  evaluate(false);
+  move();
+}
+
+void Ensemble::checked_step() {
+  evaluate(true);
+  inspect();
+  move();
+}
+
+bool Ensemble::waits(const std::vector<Place>& places) const {
+  return std::any_of(places.begin(), places.end(), [&](const Place& place) {
+    return probes_.probes[static_cast<std::size_t>(place.probe)].kind.waits;
+  });
+}
+
 void Ensemble::record_steps() {
   const ActiveSlots active{control_.control().active, slots_};
-  const auto plain = [&] {
-    evaluate(false);
-    move();
-  };
-  const auto checked = [&] {
-    evaluate(true);
-    inspect();
-    move();
-  };
-  plain_step_ = executor_.record(active, touched_bytes_, plain);
-  checked_step_ = executor_.record(active, touched_bytes_, checked);
-  if (check_every_ <= longest_block) {
-    block_ = executor_.record(active, touched_bytes_, [&] {
-      checked();
-      for (std::int64_t i = 1; i < check_every_; ++i) plain();
-    });
-  }
+  const bool waits = this->waits(watch_places_);
+  plain_program_ = executor_.record(active, touched_bytes_, [this] { plain_step(); });
+  checked_program_ = executor_.record(
+      active, touched_bytes_, [this] { checked_step(); }, waits);
+  if (check_every_ > longest_block) return;
+  block_program_ = executor_.record(
+      active, touched_bytes_,
+      [this] {
+        checked_step();
+        for (std::int64_t i = 1; i < check_every_; ++i) plain_step();
+      },
+      waits);
 }
 
 void Ensemble::record_looks() {
   for (Samples& samples : samples_) {
-    samples.programs = record_look([&] {
+    const auto observe_all = [this, &samples] {
       for (const Place& place : samples.places) {
         observe(probes_.probes[static_cast<std::size_t>(place.probe)],
                 samples.device.data() + place.offset, samples.width);
       }
-    });
+    };
+    samples.programs = record_look(observe_all, waits(samples.places));
   }
-  if (watch_width_ > 0) watch_programs_ = record_look([&] { observe_watches(); });
+  if (watch_width_ > 0) {
+    watch_programs_ = record_look([this] { observe_watches(); }, waits(watch_places_));
+  }
 }
 
-std::vector<std::unique_ptr<Program>> Ensemble::record_look(const std::function<void()>& observe) {
+std::vector<std::unique_ptr<Program>> Ensemble::record_look(const std::function<void()>& observe,
+                                                            bool waits) {
   std::vector<std::unique_ptr<Program>> programs;
   for (std::int64_t w = 0; w < work_.windows(); ++w) {
     const std::int64_t slots =
         std::min(work_.slots_in_window(), slots_ - w * work_.slots_in_window());
-    programs.push_back(executor_.record({nullptr, slots}, touched_bytes_, [&] {
+    const auto look = [this, w, observe] {
       work_.in_window(w, [&] {
         model_->evaluate(control_.control(), {.train_loss = true, .grad_norm2 = true});
         observe();
       });
-    }));
+    };
+    programs.push_back(executor_.record({nullptr, slots}, touched_bytes_, look, waits));
   }
   return programs;
 }
@@ -383,16 +400,16 @@ void Ensemble::advance(std::int64_t from, std::int64_t to) {
   std::int64_t t = from;
   while (t < to) {
     const std::int64_t past_check = t % check_every_;
-    if (past_check == 0 && block_ && to - t >= check_every_) {
+    if (past_check == 0 && block_program_ && to - t >= check_every_) {
       const std::int64_t blocks = (to - t) / check_every_;
-      bursts.push_back({block_.get(), blocks});
+      bursts.push_back({block_program_.get(), blocks});
       t += blocks * check_every_;
     } else if (past_check == 0) {
-      bursts.push_back({checked_step_.get(), 1});
+      bursts.push_back({checked_program_.get(), 1});
       t += 1;
     } else {
       const std::int64_t steps = std::min(to - t, check_every_ - past_check);
-      bursts.push_back({plain_step_.get(), steps});
+      bursts.push_back({plain_program_.get(), steps});
       t += steps;
     }
   }

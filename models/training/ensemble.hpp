@@ -121,9 +121,14 @@ class Ensemble {
   std::vector<StateArray> state();
   void observe(const ProbeRequest& probe, double* out, std::int64_t stride);
   void observe_watches();
+  void plain_step();
+  void checked_step();
   void record_steps();
+  /// Whether one of them is a probe whose kernels wait for a GPU.
+  bool waits(const std::vector<Place>& places) const;
   void record_looks();
-  std::vector<std::unique_ptr<Program>> record_look(const std::function<void()>& observe);
+  std::vector<std::unique_ptr<Program>> record_look(const std::function<void()>& observe,
+                                                    bool waits);
   void run(const std::vector<std::unique_ptr<Program>>& programs);
   void compile_resident();
   // The parts of a step, as both paths carry them out.
@@ -157,9 +162,9 @@ class Ensemble {
   Buffer<double> watch_scratch_;
   std::vector<std::unique_ptr<Program>> watch_programs_;
 
-  std::unique_ptr<Program> plain_step_;
-  std::unique_ptr<Program> checked_step_;
-  std::unique_ptr<Program> block_;  ///< a checked step and check_every - 1 plain ones
+  std::unique_ptr<Program> plain_program_;
+  std::unique_ptr<Program> checked_program_;
+  std::unique_ptr<Program> block_program_;  ///< a checked step and check_every - 1 plain ones
 
   std::unique_ptr<kernels::resident::Program> resident_;
   std::string why_not_resident_;

@@ -49,9 +49,9 @@ void add_general_keys(Spec& spec) {
 void add_stop_keys(Spec& spec) {
   spec.add({.path = "stop.steps",
             .type = Type::integer,
-            .doc = "Steps of a member that nothing else ends.",
+            .doc = "Steps of a member that nothing else ends; 0: it is looked at as it starts.",
             .required = true,
-            .min = 1,
+            .min = 0,
             .max = 1e15});
   spec.add({.path = "stop.train_loss",
             .type = Type::number,

@@ -37,6 +37,8 @@ struct ProbeKind {
   /// It shows all parameters, from W_1 on, with one extent: the record has a group per family with
   /// the arrays that ModelKind::arrays names.
   bool is_parameters = false;
+  /// Its kernels wait for a GPU (Executor::record).
+  bool waits = false;
 };
 
 /// One array among a member's parameters, row-major, and how the record names it.

@@ -73,13 +73,18 @@ class CudaProgram : public Program {
  public:
   /// `meter` nullptr: replays are not measured.
   CudaProgram(cudaGraph_t graph, const GapMeter* meter)
-      : executable_(graph), timed_(meter != nullptr ? meter->timed(graph) : nullptr) {}
-  cudaGraphExec_t get() const { return executable_.get(); }
+      : executable_(std::make_unique<GraphExecutable>(graph)),
+        timed_(meter != nullptr ? meter->timed(graph) : nullptr) {}
+  /// Of work that waits for the device.
+  explicit CudaProgram(std::function<void()> body) : body_(std::move(body)) {}
+  cudaGraphExec_t get() const { return executable_->get(); }
   const TimedGraph* timed() const { return timed_.get(); }
+  const std::function<void()>& body() const { return body_; }
 
  private:
-  GraphExecutable executable_;
+  std::unique_ptr<GraphExecutable> executable_;
   std::unique_ptr<TimedGraph> timed_;
+  std::function<void()> body_;
 };
 
 class CudaExecutorImpl final : public CudaExecutor {
@@ -212,9 +217,10 @@ class CudaExecutorImpl final : public CudaExecutor {
     }
   }
 
-  std::unique_ptr<Program> record(ActiveSlots, std::size_t,
-                                  const std::function<void()>& body) override {
+  std::unique_ptr<Program> record(ActiveSlots, std::size_t, const std::function<void()>& body,
+                                  bool waits) override {
     refuse_while_recording("record");
+    if (waits) return std::make_unique<CudaProgram>(body);
     cublas();  // made now: its workspace cannot be allocated while a stream is captured
     check(cudaStreamBeginCapture(work_.get(), cudaStreamCaptureModeThreadLocal),
           "beginning a capture");
@@ -242,7 +248,9 @@ class CudaExecutorImpl final : public CudaExecutor {
       const auto& program = static_cast<const CudaProgram&>(*burst.program);
       for (std::int64_t i = 0; i < burst.repeats; ++i) {
         --left;
-        if (meter_) {
+        if (program.body()) {
+          program.body()();
+        } else if (meter_) {
           meter_->launch(program.get(), program.timed(), work_.get(), left == 0);
         } else {
           check(cudaGraphLaunch(program.get(), work_.get()), "launching a graph");

@@ -9,6 +9,7 @@
 #include "kernels/cpu/loops/gemm.hpp"
 #include "kernels/cpu/loops/jacobi.hpp"
 #include "kernels/cpu/loops/lane_jacobi.hpp"
+#include "kernels/cpu/loops/patterns.hpp"
 #include "kernels/cpu/loops/reductions.hpp"
 #include "kernels/cpu/loops/updates.hpp"
 
@@ -44,7 +45,7 @@ constexpr TypedLoops<T> typed_loops() {
 
 const Loops loops = {
     MF_ISA_NAME(MF_ISA), typed_loops<float>(), typed_loops<double>(), jacobi_stride, jacobi,
-    lane_count,          lane_jacobi,          copy_rounds,
+    lane_count,          lane_jacobi,          shared_ones,           copy_rounds,
 };
 
 }  // namespace manyfold::kernels::cpu::MF_ISA

@@ -16,12 +16,6 @@ nlohmann::json or_null(const std::optional<double>& value) {
 
 }  // namespace
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 nlohmann::json host_json(const Executor& executor) {
   const DeviceDescription& device = executor.device();
   return {{"device", device.kind},

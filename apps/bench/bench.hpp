@@ -65,7 +65,6 @@ struct BenchRow {
   bool checked = false;  ///< the result was compared before anything was timed
 };
 
-double median(std::vector<double> values);
 nlohmann::json host_json(const Executor& executor);
 void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, bool json);
 

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "apps/manyfold/summary.hpp"
 #include "kernels/cpu/fma_peak.hpp"
 #include "kernels/cpu/l2_bandwidth.hpp"
 

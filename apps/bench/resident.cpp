@@ -18,6 +18,7 @@
 #include "apps/bench/record_run.hpp"
 #include "apps/bench/resident_rows.hpp"
 #include "apps/bench/stepping.hpp"
+#include "apps/manyfold/summary.hpp"
 #include "core/error.hpp"
 #include "core/random/philox.hpp"
 #include "kernels/common/draws.hpp"

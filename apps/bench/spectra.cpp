@@ -13,6 +13,7 @@
 
 #include "apps/bench/floors.hpp"
 #include "apps/bench/named_rows.hpp"
+#include "apps/manyfold/summary.hpp"
 #include "core/error.hpp"
 #include "core/executor/memory.hpp"
 #include "core/random/philox.hpp"

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/bench/floors.hpp"
+#include "apps/manyfold/summary.hpp"
 #include "models/training/ensemble.hpp"
 #include "models/training/plan.hpp"
 

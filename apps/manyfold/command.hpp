@@ -40,6 +40,7 @@ Action add_bench(CLI::App& program);
 Action add_record(CLI::App& program);
 Action add_replay(CLI::App& program);
 Action add_data(CLI::App& program);
+Action add_gram(CLI::App& program);
 Action add_reference(CLI::App& program);
 
 /// "1.5 GiB".

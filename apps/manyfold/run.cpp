@@ -159,35 +159,26 @@ int run(const RunFlags& flags) {
   if (flags.extend) {
     Extension extension(folder, experiment, *executor, flags.device.path);
     if (!flags.quiet) fmt::print(stderr, "{}\n", extension.text());
-    return report(carry_out({.experiment = experiment,
-                             .plan = extension.plan(),
-                             .executor = *executor,
-                             .folder = folder,
-                             .file = flags.file,
-                             .log = extension.log(),
-                             .states = extension.states(),
-                             .continuation = &extension.continuation(),
-                             .quiet = flags.quiet,
-                             .profile = flags.profile}),
+    return report(carry_out(Job{.experiment = experiment,
+                                .plan = extension.plan(),
+                                .executor = *executor,
+                                .folder = folder,
+                                .file = flags.file,
+                                .log = extension.log(),
+                                .states = extension.states(),
+                                .continuation = &extension.continuation(),
+                                .quiet = flags.quiet,
+                                .profile = flags.profile}),
                   folder, flags.json);
   }
-  Plan plan = make_plan(experiment, executor->device());
-  choose_paths(plan, experiment, *executor, flags.device.path);
-  add_attributes(plan.layout, experiment, plan, *executor);
-  SampleLog log = open_log(folder, flags.overwrite, plan.layout);
-  std::optional<StateLog> states;
-  if (experiment.base().boolean("record.states")) {
-    states = StateLog::create(states_of(folder), plan.layout.members, experiment.resolved_toml());
-  }
-  return report(carry_out({.experiment = experiment,
-                           .plan = plan,
-                           .executor = *executor,
-                           .folder = folder,
-                           .file = flags.file,
-                           .log = log,
-                           .states = states ? &*states : nullptr,
-                           .quiet = flags.quiet,
-                           .profile = flags.profile}),
+  return report(carry_out(NewRun{.experiment = experiment,
+                                 .executor = *executor,
+                                 .path = flags.device.path,
+                                 .folder = folder,
+                                 .file = flags.file,
+                                 .overwrite = flags.overwrite,
+                                 .quiet = flags.quiet,
+                                 .profile = flags.profile}),
                 folder, flags.json);
 }
 
@@ -298,6 +289,27 @@ RunSummary carry_out(const Job& job) {
   events.info("record_written", fmt::format("wrote {}", record_of(job.folder).string()),
               {{"record", record_of(job.folder).string()}});
   return summary;
+}
+
+RunSummary carry_out(const NewRun& run) {
+  Plan plan = make_plan(run.experiment, run.executor.device());
+  choose_paths(plan, run.experiment, run.executor, run.path);
+  add_attributes(plan.layout, run.experiment, plan, run.executor);
+  SampleLog log = open_log(run.folder, run.overwrite, plan.layout);
+  std::optional<StateLog> states;
+  if (run.experiment.base().boolean("record.states")) {
+    states = StateLog::create(states_of(run.folder), plan.layout.members,
+                              run.experiment.resolved_toml());
+  }
+  return carry_out(Job{.experiment = run.experiment,
+                       .plan = plan,
+                       .executor = run.executor,
+                       .folder = run.folder,
+                       .file = run.file,
+                       .log = log,
+                       .states = states ? &*states : nullptr,
+                       .quiet = run.quiet,
+                       .profile = run.profile});
 }
 
 Action add_run(CLI::App& program) {

@@ -46,4 +46,18 @@ struct Job {
 /// log and in the record when a device fails.
 RunSummary carry_out(const Job& job);
 
+/// An experiment from its beginning: plans it, makes the folder, carries it out. Throws InputError
+/// where there is a record and `overwrite` is not set.
+struct NewRun {
+  const Experiment& experiment;
+  Executor& executor;
+  std::string path = "auto";  ///< of models/training/plan.hpp
+  std::filesystem::path folder;
+  std::string file;
+  bool overwrite = false;
+  bool quiet = false;
+  bool profile = false;
+};
+RunSummary carry_out(const NewRun& run);
+
 }  // namespace manyfold::apps

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "core/config/settings.hpp"
 #include "models/gram/infinite_width.hpp"

@@ -63,8 +63,13 @@ void ControlBlock::load(std::span<const Settings> members, const std::vector<boo
   for (std::int64_t slot = 0; slot < slots_; ++slot) {
     const bool taken = slot < static_cast<std::int64_t>(members.size());
     const bool waits = taken && !waiting.empty() && waiting[static_cast<std::size_t>(slot)];
-    narrow(active, slot, taken && !waits ? 1 : 0);
-    narrow(reason, slot, static_cast<std::int32_t>(kernels::StopReason::none));
+    const std::int64_t steps =
+        taken ? members[static_cast<std::size_t>(slot)].integer("stop.steps") : 0;
+    const bool done = taken && !waits && steps == 0;  // a member that is only looked at
+    narrow(active, slot, taken && !waits && !done ? 1 : 0);
+    narrow(
+        reason, slot,
+        static_cast<std::int32_t>(done ? kernels::StopReason::steps : kernels::StopReason::none));
     wide(step, slot, std::int64_t{0});
     wide(time, slot, 0.0);
     wide(train_loss, slot, nan);
@@ -78,8 +83,7 @@ void ControlBlock::load(std::span<const Settings> members, const std::vector<boo
       const Settings& member = members[static_cast<std::size_t>(slot)];
       return member.has(key) ? member.number(key) : never;
     };
-    wide(max_steps, slot,
-         taken ? members[static_cast<std::size_t>(slot)].integer("stop.steps") : std::int64_t{0});
+    wide(max_steps, slot, steps);
     wide(stop_train_loss, slot, threshold("stop.train_loss", -1.0));
     wide(stop_grad_norm, slot, threshold("stop.grad_norm", -1.0));
     wide(stop_divergence, slot,

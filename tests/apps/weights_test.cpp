@@ -164,9 +164,9 @@ TEST_F(NetworkWeights, OfAPatternAreItsParameters) {
       "[optimizer]\nkind = \"gd\"\nlearning_rate = 0.05\n[stop]\nsteps = 20\n[probes]\n"
       "train_loss = { every = 10 }\nparameters = { every = 10 }\n";
   const auto start_from = [&](const std::string& init, const std::string& to) {
-    std::string experiment = text;
-    experiment.replace(experiment.find("INIT"), 4, init);
-    write_file(scratch_ / "files.toml", experiment);
+    std::string whole = text;
+    whole.replace(whole.find("INIT"), 4, init);
+    write_file(scratch_ / "files.toml", whole);
     const Outcome outcome = run_program(
         scratch_.path(), {"run", "files.toml", "--out", to, "--quiet", "--device", "cpu"});
     EXPECT_EQ(outcome.exit_code, 0) << outcome;

@@ -195,7 +195,7 @@ TEST_F(NetworkWeights, OfAPatternAreItsParameters) {
   const Outcome again =
       run_program(scratch_ / "elsewhere", {"replay", "../all", "--member", "0", "--device", "cpu"});
   EXPECT_EQ(again.exit_code, 0) << again;
-  EXPECT_TRUE(contains(again.out + again.err, "bitwise")) << again;
+  EXPECT_TRUE(contains(again.out + again.err, "all bitwise equal")) << again;
 }
 
 TEST_F(NetworkWeights, ComeAsPyTorchNamesAndShapesThem) {

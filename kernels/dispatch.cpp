@@ -739,6 +739,34 @@ template void spread_means(Executor&, const SpreadMeansArgs<float>&);
 template void spread_means(Executor&, const SpreadMeansArgs<double>&);
 
 template <class T>
+void spread_weights(Executor& executor, const SpreadWeightsArgs<T>& args) {
+  check_layout("spread_weights", "w", args.w);
+  check_own("spread_weights", "w", args.w);
+  if (args.numbers == nullptr) reject("spread_weights: no numbers");
+  if (args.v.slots != args.w.slots && args.v.slot_stride != 0) {
+    reject("spread_weights: v " + vector_shape(args.v) + " for w " + shape(args.w));
+  }
+  if (args.w.slots == 0 || args.w.size() == 0) return;
+  carry_out<T>(executor, Operation::spread_weights, &TypedTable<T>::spread_weights, args);
+}
+template void spread_weights(Executor&, const SpreadWeightsArgs<float>&);
+template void spread_weights(Executor&, const SpreadWeightsArgs<double>&);
+
+template <class T>
+void collect_weights(Executor& executor, const CollectWeightsArgs<T>& args) {
+  check_layout("collect_weights", "w", args.w);
+  check_separate("collect_weights", "v", args.v);
+  if (args.begins == nullptr || args.places == nullptr) reject("collect_weights: no places");
+  if (!slots_fit(args.w, args.v.slots)) {
+    reject("collect_weights: w " + shape(args.w) + " for v " + vector_shape(args.v));
+  }
+  if (args.v.slots == 0 || args.v.count == 0) return;
+  carry_out<T>(executor, Operation::collect_weights, &TypedTable<T>::collect_weights, args);
+}
+template void collect_weights(Executor&, const CollectWeightsArgs<float>&);
+template void collect_weights(Executor&, const CollectWeightsArgs<double>&);
+
+template <class T>
 void sign_patterns(Executor& executor, const SignPatternsArgs<T>& args) {
   check_same_shape("sign_patterns", "x", args.x, "pattern", args.pattern);
   check_own("sign_patterns", "pattern", args.pattern);

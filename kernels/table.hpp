@@ -25,6 +25,7 @@
 #include "kernels/residual.hpp"
 #include "kernels/scalar_orbits.hpp"
 #include "kernels/schedule.hpp"
+#include "kernels/sharing.hpp"
 #include "kernels/singular_values.hpp"
 #include "kernels/spectrum.hpp"
 #include "kernels/stepping.hpp"

@@ -13,6 +13,7 @@
 #include "kernels/elements/references.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
+#include "kernels/elements/sharing.hpp"
 #include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"

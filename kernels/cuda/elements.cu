@@ -15,6 +15,7 @@
 #include "kernels/elements/scalar_orbits.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
+#include "kernels/elements/sharing.hpp"
 #include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"

@@ -47,11 +47,16 @@ std::shared_ptr<const Array> read_once(const std::string& path, const std::strin
 std::shared_ptr<const Array> array_of(const Settings& settings, const std::string& table) {
   const std::string path = table + ".path";
   const std::string variable = table + ".variable";
-  try {
-    return read_once(settings.text(path),
+  return array_named(settings, path, settings.text(path),
                      settings.has(variable) ? settings.text(variable) : std::string());
+}
+
+std::shared_ptr<const Array> array_named(const Settings& settings, const std::string& key,
+                                         const std::string& path, const std::string& variable) {
+  try {
+    return read_once(path, variable);
   } catch (const InputError& error) {
-    throw InputError(settings.location(path).text() + ": " + path + ": " + error.what());
+    throw InputError(settings.location(key).text() + ": " + key + ": " + error.what());
   }
 }
 

@@ -27,6 +27,10 @@ std::shared_ptr<const Array> read_once(const std::string& path, const std::strin
 /// place.
 std::shared_ptr<const Array> array_of(const Settings& settings, const std::string& table);
 
+/// The array in the file `path` that `key` names (or one of several that it names), likewise.
+std::shared_ptr<const Array> array_named(const Settings& settings, const std::string& key,
+                                         const std::string& path, const std::string& variable = "");
+
 /// A matrix inside an array: the whole of one with two dimensions, or number `table`.index (counted
 /// from 0) of one with three.
 struct ArrayMatrix {

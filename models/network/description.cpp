@@ -249,6 +249,7 @@ class Fitter {
              settings.text("model.parametrization") == "ntk") {}
 
   void fit() {
+    pattern_files_ = pattern_files(settings_, description_.layers);
     Shape shape = description_.input;
     const bool is_preset = kind_of(settings_) != "network";
     const Layer& first = description_.layers.front();
@@ -296,7 +297,7 @@ class Fitter {
                "a vector: put \"flatten\" before a dense layer");
         }
         if (layer.is_output) layer.out = description_.outputs;
-        add_weight(layer, layer.in.size());
+        add_weight(layer, layer.in.size(), layer.pattern ? pattern_of(layer) : nullptr);
         return {0, layer.out, 1, 1};
       case LayerKind::conv:
         layer.window = window_of(layer);
@@ -372,10 +373,24 @@ class Fitter {
             layer.window.out_width()};
   }
 
-  void add_weight(Layer& layer, std::int64_t fan_in) {
+  std::shared_ptr<const Pattern> pattern_of(const Layer& layer) {
+    const std::string& file = pattern_files_[patterns_++];
+    std::shared_ptr<const Pattern> pattern = read_pattern(settings_, file);
+    if (pattern->rows != layer.out || pattern->cols != layer.in.size()) {
+      settings_.reject(
+          "model.patterns",
+          fmt::format("{} with an array of shape ({}, {}) for layer {}, \"{}\", on {}", file,
+                      pattern->rows, pattern->cols, number_, layer.text(), layer.in.text()),
+          fmt::format("shape ({}, {})", layer.out, layer.in.size()));
+    }
+    return pattern;
+  }
+
+  void add_weight(Layer& layer, std::int64_t cols, std::shared_ptr<const Pattern> pattern = {}) {
     Weight weight;
     weight.rows = layer.out;
-    weight.cols = fan_in;
+    weight.cols = cols;
+    weight.pattern = std::move(pattern);
     weight.bias = layer.bias;
     weight.frozen = layer.frozen;
     weight.signs = layer.signs;
@@ -384,7 +399,11 @@ class Fitter {
     end += weight.size();
     weight.bias_offset = description_.parameters;
     if (layer.bias) description_.parameters += weight.rows;
-    if (ntk_) layer.scale /= std::sqrt(static_cast<double>(fan_in));
+    if (weight.pattern) {
+      weight.spread_offset = description_.spread;
+      description_.spread += weight.entries();
+    }
+    if (ntk_) layer.scale /= std::sqrt(static_cast<double>(weight.fan_in()));
     description_.weights.push_back(weight);
     layer.weight = static_cast<std::int64_t>(description_.weights.size());
   }
@@ -394,6 +413,8 @@ class Fitter {
   bool ntk_;
   std::size_t number_ = 1;
   std::vector<Block> blocks_;
+  std::vector<std::string> pattern_files_;  ///< one for each layer that has a pattern
+  std::size_t patterns_ = 0;                ///< of them, those that were taken
 };
 
 /// The words in a row, what repeats itself written once: "a, 3 x (b, c), d".
@@ -441,6 +462,11 @@ bool Description::has_biases() const {
   return std::any_of(weights.begin(), weights.end(), [](const Weight& w) { return w.bias; });
 }
 
+bool Description::has_patterns() const {
+  return std::any_of(weights.begin(), weights.end(),
+                     [](const Weight& w) { return w.pattern != nullptr; });
+}
+
 bool Description::input_is_spatial() const {
   for (const Layer& layer : layers) {
     if (layer.kind == LayerKind::conv || layer.kind == LayerKind::pool) return true;
@@ -461,14 +487,17 @@ void add_description_keys(Spec& spec) {
   };
   spec.add({.path = "model.layers",
             .type = Type::texts,
-            .doc = "The layers from the input: \"dense OUT\", \"conv CHANNELS KERNEL stride S "
-                   "padding P\" (sizes as 3 or 3x5; after both: bias, frozen, signs, scale S), "
-                   "linear, relu, \"leaky_relu SLOPE\", softplus, tanh, sigmoid, erf (after each: "
-                   "scale S), \"pool KERNEL stride S\", \"pool all\", flatten, residual ... "
-                   "\"end scale S\" around a block that is added to what it began with, output: a "
-                   "dense layer with the data's number of outputs.",
+            .doc =
+                "The layers from the input: \"dense OUT\", \"conv CHANNELS KERNEL stride S "
+                "padding P\" (sizes as 3 or 3x5; after both: bias, frozen, signs, scale S; after "
+                "dense OUT and output: pattern, with a file in model.patterns), "
+                "linear, relu, \"leaky_relu SLOPE\", softplus, tanh, sigmoid, erf (after each: "
+                "scale S), \"pool KERNEL stride S\", \"pool all\", flatten, residual ... "
+                "\"end scale S\" around a block that is added to what it began with, output: a "
+                "dense layer with the data's number of outputs.",
             .required = true,
             .when = of({"network"})});
+  add_pattern_keys(spec, of({"network"}));
   spec.also("model.depth", of({"fc", "resnet", "conv_resnet"}).front(),
             "Of networks: the number of weight matrices, the output's included; the thesis's H is "
             "one less.");

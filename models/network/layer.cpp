@@ -56,7 +56,7 @@ class Reader {
     if (name == "dense" || name == "output") {
       layer.is_output = name == "output";
       if (!layer.is_output) layer.out = whole("dense OUT: the number of outputs, at least 1", 1);
-      options(layer, {"bias", "frozen", "signs", "scale"});
+      options(layer, {"pattern", "bias", "frozen", "signs", "scale"});
     } else if (name == "conv") {
       layer.kind = LayerKind::conv;
       layer.out = whole("conv CHANNELS KERNEL: the number of channels, at least 1", 1);
@@ -120,6 +120,7 @@ class Reader {
       }
       allowed.erase(found);
       ++next_;
+      if (word == "pattern") layer.pattern = true;
       if (word == "bias") layer.bias = true;
       if (word == "frozen") layer.frozen = true;
       if (word == "signs") layer.signs = true;
@@ -196,6 +197,7 @@ Shape shape_of_data(const std::vector<std::int64_t>& shape) {
 
 std::string Layer::text() const {
   std::string options;
+  if (pattern) options += " pattern";
   if (bias) options += " bias";
   if (frozen) options += " frozen";
   if (signs) options += " signs";

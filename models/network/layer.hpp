@@ -43,6 +43,8 @@ struct Layer {
   /// Rows of W: entries of the output, or channels. 0 for an output layer until the data are known.
   std::int64_t out = 0;
   bool is_output = false;  ///< a dense layer with as many rows as the data have outputs
+  /// Of a dense layer: its entries are free parameters in the places that a file names, or 0.
+  bool pattern = false;
   bool bias = false;
   bool frozen = false;  ///< W is drawn and not trained
   bool signs = false;   ///< the entries of W are drawn from +1 and -1
@@ -69,8 +71,9 @@ struct Layer {
 
 /// One entry of model.layers; `number` counts from 1. Throws InputError that shows it and says what
 /// was expected:
-///   dense OUT, output               and after either: bias, frozen, signs, scale S
-///   conv CHANNELS KERNEL            likewise, and stride S, padding P; sizes as 3 or 3x5
+///   dense OUT, output               and after either: pattern, bias, frozen, signs, scale S
+///   conv CHANNELS KERNEL            stride S, padding P, bias, frozen, signs, scale S; sizes as 3
+///                                   or 3x5
 ///   linear, relu, leaky_relu SLOPE, softplus, tanh, sigmoid, erf    scale S
 ///   pool KERNEL, pool all           stride S; by default that of KERNEL
 ///   flatten

@@ -7,6 +7,7 @@
 #include "kernels/activation.hpp"
 #include "kernels/add_scaled.hpp"
 #include "kernels/patches.hpp"
+#include "kernels/sharing.hpp"
 
 namespace manyfold::network {
 namespace {
@@ -27,13 +28,29 @@ std::int64_t longest_column(const Description& description, std::int64_t rows) {
   return most;
 }
 
+/// Entries of the largest trained matrix that has a pattern.
+std::int64_t largest_pattern(const Description& description) {
+  std::int64_t most = 0;
+  for (const Weight& w : description.weights) {
+    if (w.pattern && !w.frozen) most = std::max(most, w.entries());
+  }
+  return most;
+}
+
+Buffer<std::int32_t> uploaded(Executor& executor, const std::vector<std::int32_t>& values) {
+  Buffer<std::int32_t> buffer(executor, static_cast<std::int64_t>(values.size()));
+  if (!values.empty()) buffer.upload(values);
+  return buffer;
+}
+
 }  // namespace
 
 template <class T>
 std::size_t Net<T>::bytes_per_slot(const Description& description, std::int64_t rows) {
   const Tape tape = make_tape(description);
   std::int64_t elements = 2 * padded<T>(description.parameters) + padded<T>(description.frozen) +
-                          padded<T>(rows * tape.patches);
+                          padded<T>(rows * tape.patches) + padded<T>(description.spread) +
+                          padded<T>(largest_pattern(description));
   for (const std::int64_t features : tape.storage) elements += padded<T>(rows * features);
   for (const std::int64_t features : tape.buffers) elements += padded<T>(rows * features);
   return static_cast<std::size_t>(elements) * sizeof(T);
@@ -41,7 +58,14 @@ std::size_t Net<T>::bytes_per_slot(const Description& description, std::int64_t 
 
 template <class T>
 std::size_t Net<T>::shared_bytes(const Description& description, std::int64_t rows) {
-  return static_cast<std::size_t>(longest_column(description, rows)) * sizeof(T);
+  std::size_t numbers = 0;
+  for (const Weight& w : description.weights) {
+    if (!w.pattern) continue;
+    const Pattern& p = *w.pattern;
+    numbers += p.numbers.size() + p.places.size() + p.begins.size();
+  }
+  return static_cast<std::size_t>(longest_column(description, rows)) * sizeof(T) +
+         numbers * sizeof(std::int32_t);
 }
 
 template <class T>
@@ -59,7 +83,15 @@ Net<T>::Net(Executor& executor, const Description& description, std::int64_t slo
       gradient_(executor, slots * stride_),
       frozen_(executor, slots * frozen_stride_),
       patches_(executor, slots * padded<T>(rows * tape_.patches)),
-      ones_(executor, longest_column(description, rows)) {
+      ones_(executor, longest_column(description, rows)),
+      spread_(executor, slots * padded<T>(description.spread)),
+      spread_gradient_(executor, slots * padded<T>(largest_pattern(description))) {
+  for (const Weight& w : description.weights) {
+    static const Pattern none;
+    const Pattern& p = w.pattern ? *w.pattern : none;
+    patterns_.push_back({uploaded(executor, p.numbers), uploaded(executor, p.places),
+                         uploaded(executor, p.begins)});
+  }
   for (const std::int64_t features : tape_.storage) {
     storage_.emplace_back(executor, slots * padded<T>(rows * features));
   }
@@ -84,20 +116,63 @@ const Layer& Net<T>::layer_of(const Node& node) const {
 }
 
 template <class T>
-MatrixBatch<T> Net<T>::weight(std::int64_t h) const {
+MatrixBatch<T> Net<T>::free_weight(std::int64_t h) const {
   const Weight& w = description_.weights[static_cast<std::size_t>(h - 1)];
   return {(w.frozen ? frozen_ : parameters_).data() + w.offset,
           slots_,
-          w.rows,
-          w.cols,
+          w.array_rows(),
+          w.array_cols(),
           w.frozen ? frozen_stride_ : stride_,
-          w.cols};
+          w.array_cols()};
+}
+
+template <class T>
+MatrixBatch<T> Net<T>::weight(std::int64_t h) const {
+  const Weight& w = description_.weights[static_cast<std::size_t>(h - 1)];
+  if (!w.pattern) return free_weight(h);
+  return {spread_.data() + w.spread_offset, slots_, w.rows, w.cols,
+          padded<T>(description_.spread),   w.cols};
 }
 
 template <class T>
 MatrixBatch<T> Net<T>::weight_gradient(std::int64_t h) const {
   const Weight& w = description_.weights[static_cast<std::size_t>(h - 1)];
+  if (w.pattern) {
+    return {spread_gradient_.data(),
+            slots_,
+            w.rows,
+            w.cols,
+            padded<T>(largest_pattern(description_)),
+            w.cols};
+  }
   return {gradient_.data() + w.offset, slots_, w.rows, w.cols, stride_, w.cols};
+}
+
+template <class T>
+void Net<T>::spread(std::int64_t h, const VectorBatch<const T>& v, const MatrixBatch<T>& w) const {
+  const Places& pattern = patterns_[static_cast<std::size_t>(h - 1)];
+  kernels::spread_weights<T>(executor_, {v, pattern.numbers.data(), w});
+}
+
+template <class T>
+void Net<T>::spread() const {
+  for (std::size_t i = 0; i < description_.weights.size(); ++i) {
+    if (!description_.weights[i].pattern) continue;
+    const auto h = static_cast<std::int64_t>(i) + 1;
+    spread(h, flatten(free_weight(h)), weight(h));
+  }
+}
+
+template <class T>
+void Net<T>::collect(std::int64_t h, bool add) const {
+  const Weight& w = description_.weights[static_cast<std::size_t>(h - 1)];
+  const Places& pattern = patterns_[static_cast<std::size_t>(h - 1)];
+  kernels::collect_weights<T>(executor_,
+                              {weight_gradient(h),
+                               pattern.begins.data(),
+                               pattern.places.data(),
+                               add,
+                               {gradient_.data() + w.offset, slots_, w.size(), stride_}});
 }
 
 template <class T>
@@ -228,6 +303,7 @@ void Net<T>::forward(MatrixBatch<const T> x) {
   if (x.rows > rows_) throw std::logic_error("more examples than the network has room for");
   current_rows_ = x.rows;
   input_ = x;
+  spread();
   for (std::size_t i = 0; i < tape_.nodes.size(); ++i) {
     const Node& node = tape_.nodes[i];
     const Layer& layer = layer_of(node);
@@ -303,12 +379,16 @@ void Net<T>::product_back(const BackwardStep& step, const Node& node, const Laye
 template <class T>
 void Net<T>::backward(bool add) {
   backward_terms([&](const LayerTerms<T>& terms) {
-    if (description_.weights[static_cast<std::size_t>(terms.h - 1)].bias) {
+    const Weight& w = description_.weights[static_cast<std::size_t>(terms.h - 1)];
+    if (w.bias) {
       multiply(flip, keep, ones(terms.slope.rows), terms.slope, bias(terms.h, gradient_),
                terms.bias_scale, add);
     }
     if (terms.in.data != nullptr) {
-      multiply(flip, keep, terms.slope, terms.in, weight_gradient(terms.h), terms.scale, add);
+      const bool shared = w.pattern != nullptr;
+      multiply(flip, keep, terms.slope, terms.in, weight_gradient(terms.h), terms.scale,
+               add && !shared);
+      if (shared) collect(terms.h, add);
     }
   });
 }

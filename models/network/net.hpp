@@ -66,9 +66,16 @@ class Net {
   const Buffer<T>& frozen() const { return frozen_; }
   std::int64_t frozen_stride() const { return frozen_stride_; }
 
-  /// W_h, (slot, rows, cols), h = 1, 2, ...
+  /// W_h, (slot, rows, cols), h = 1, 2, ...: of a pattern as `forward` or `spread` made it last.
   MatrixBatch<T> weight(std::int64_t h) const;
+  /// Of a pattern it is the gradient in the whole matrix, and all of them share its memory.
   MatrixBatch<T> weight_gradient(std::int64_t h) const;
+  /// What is trained of W_h: itself, or v of a pattern, (slot, 1, K).
+  MatrixBatch<T> free_weight(std::int64_t h) const;
+  /// Makes W_h of a pattern from its parameters, for all h. Kernels only.
+  void spread() const;
+  /// The matrix w that W_h's pattern makes of v. Kernels only.
+  void spread(std::int64_t h, const VectorBatch<const T>& v, const MatrixBatch<T>& w) const;
 
   /// The outputs are output_scale() times this, (slot, row, output), as `forward` left it.
   MatrixBatch<T> output() const;
@@ -111,6 +118,8 @@ class Net {
   MatrixBatch<const T> operand(const Node& node, const Layer& layer);
   void product_back(const BackwardStep& step, const Node& node, const Layer& layer,
                     const std::function<void(const LayerTerms<T>&)>& see, const Ending& ending);
+  /// The gradient in v from the one in the whole matrix, added to what is there where `add`.
+  void collect(std::int64_t h, bool add) const;
   void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,
                 MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add,
                 const Ending& ending = Ending()) const;
@@ -133,6 +142,15 @@ class Net {
   std::vector<Buffer<T>> buffers_;
   Buffer<T> patches_;
   Buffer<T> ones_;  ///< a column, where there are biases
+  /// Of weights with a pattern: its numbers, its places and where they begin; of others nothing.
+  struct Places {
+    Buffer<std::int32_t> numbers;
+    Buffer<std::int32_t> places;
+    Buffer<std::int32_t> begins;
+  };
+  std::vector<Places> patterns_;
+  Buffer<T> spread_;           ///< W_h of patterns, (slot, entry)
+  Buffer<T> spread_gradient_;  ///< the gradient in one of them
 };
 
 }  // namespace manyfold::network

@@ -134,9 +134,15 @@ void validate(const Settings& settings) {
 
 std::string shape_key(const Settings& settings) {
   const DataSize size = data_size(settings);
+  const Description description = description_of(settings);
+  std::string patterns;
+  for (std::size_t h = 0; h < description.weights.size(); ++h) {
+    const auto& pattern = description.weights[h].pattern;
+    if (pattern) patterns += fmt::format(", W_{}: {}", h + 1, pattern->text());
+  }
   return fmt::format(
-      "{}: {}, {}{} of {} examples{}, {} for tests", settings.text("model.kind"),
-      description_of(settings).text(), objective_text(settings), weight_decay_text(settings),
+      "{}: {}{}, {}{} of {} examples{}, {} for tests", settings.text("model.kind"),
+      description.text(), patterns, objective_text(settings), weight_decay_text(settings),
       size.train, size.classes > 0 ? fmt::format(" of {} classes", size.classes) : "", size.test);
 }
 
@@ -182,7 +188,7 @@ std::vector<ParameterArray> arrays(const Settings& settings) {
   for (std::size_t h = 0; h < description.weights.size(); ++h) {
     const Weight& w = description.weights[h];
     const std::string number = std::to_string(h + 1);
-    if (!w.frozen) all.push_back({"W_" + number, {w.rows, w.cols}});
+    if (!w.frozen) all.push_back({"W_" + number, {w.array_rows(), w.array_cols()}});
     if (w.bias) all.push_back({"b_" + number, {1, w.rows}});
   }
   return all;
@@ -200,10 +206,12 @@ std::vector<DrawnArray> drawn(const Settings& settings) {
   for (std::size_t h = 0; h < description.weights.size(); ++h) {
     const Weight& w = description.weights[h];
     const auto from = (w.frozen ? begin.frozen : begin.parameters).begin() + w.offset;
-    arrays.push_back(
-        {"W_" + std::to_string(h + 1),
-         w.frozen ? "a weight that is not trained" : "the initial weight",
-         {.shape = {w.rows, w.cols}, .values = {from, from + w.size()}, .type = "f8"}});
+    arrays.push_back({"W_" + std::to_string(h + 1),
+                      fmt::format("{}{}", w.pattern ? "free parameters of " : "",
+                                  w.frozen ? "a weight that is not trained" : "the initial weight"),
+                      {.shape = {w.array_rows(), w.array_cols()},
+                       .values = {from, from + w.size()},
+                       .type = "f8"}});
   }
   arrays.push_back({"start",
                     "all initial parameters, W_1 first, each b_h after its W_h",

@@ -64,7 +64,7 @@ Footprint Objective<T>::footprint(const Settings& example, const Description& de
       const Weight& w = description.weights[static_cast<std::size_t>(layer.weight - 1)];
       // Forward, the weight's gradient, and below the first layer that of the input.
       const int products = 1 + (w.frozen ? 0 : 1) + (layer.weight > 1 ? 1 : 0);
-      footprint.flops_per_step += 2 * products * places * static_cast<double>(w.size());
+      footprint.flops_per_step += 2 * products * places * static_cast<double>(w.entries());
     } else {
       footprint.flops_per_step += 2 * static_cast<double>(layer.result.size());
     }

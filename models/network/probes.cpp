@@ -64,7 +64,7 @@ std::int64_t hidden_neurons(const ProbeSettings& probe) {
 template <class T>
 std::vector<MatrixBatch<const T>> Scene<T>::weights() const {
   std::vector<MatrixBatch<const T>> all;
-  for (const std::int64_t h : trained_weights(description())) all.push_back(net.weight(h));
+  for (const std::int64_t h : trained_weights(description())) all.push_back(net.free_weight(h));
   return all;
 }
 
@@ -72,6 +72,7 @@ std::vector<MatrixBatch<const T>> Scene<T>::weights() const {
 /// channels, one for each output and each tap or place: channels are last wherever they are.
 template <class T>
 std::vector<Neighbours<T>> Scene<T>::neighbours() const {
+  net.spread();
   std::vector<Neighbours<T>> all;
   for (std::size_t h = 1; h < description().weights.size(); ++h) {
     const MatrixBatch<const T> below = net.weight(static_cast<std::int64_t>(h));
@@ -102,7 +103,7 @@ std::vector<StateArray> StartWeights<T>::state() const {
 
 template <class T>
 MatrixBatch<const T> StartWeights<T>::weight(const Net<T>& net, std::int64_t h) const {
-  MatrixBatch<const T> w = net.weight(h);
+  MatrixBatch<const T> w = net.free_weight(h);
   w.data = view_.data + net.description().weights[static_cast<std::size_t>(h - 1)].offset;
   return w;
 }

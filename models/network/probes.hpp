@@ -48,7 +48,8 @@ struct Scene {
     return gram_set.at(request, net, objective);
   }
 
-  // What layer_observers.hpp looks at: the trained weights.
+  // What layer_observers.hpp looks at: the trained weights, of a pattern its free parameters;
+  // neighbours are whole matrices.
   std::vector<MatrixBatch<const T>> weights() const;
   std::vector<Neighbours<T>> neighbours() const;
   VectorBatch<const T> all_parameters() const { return net.parameters().values; }
@@ -99,7 +100,7 @@ class StartWeights {
 
   void load(const Net<T>& net) const;
   std::vector<StateArray> state() const;
-  MatrixBatch<const T> weight(const Net<T>& net, std::int64_t h) const;  ///< W_h(0)
+  MatrixBatch<const T> weight(const Net<T>& net, std::int64_t h) const;  ///< W_h(0), or v(0)
 
  private:
   Buffer<T> values_;

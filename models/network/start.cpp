@@ -31,8 +31,8 @@ bool has_unit_default(const Settings& settings) {
 /// What init.scaling multiplies the entries of W by.
 double scaling(const std::string& kind, const Description& description, const Weight& w) {
   if (kind == "none") return 1;
-  if (kind == "he") return std::sqrt(2 / static_cast<double>(w.cols));
-  if (kind == "fan_in") return 1 / std::sqrt(static_cast<double>(w.cols));
+  if (kind == "he") return std::sqrt(2 / static_cast<double>(w.fan_in()));
+  if (kind == "fan_in") return 1 / std::sqrt(static_cast<double>(w.fan_in()));
   std::int64_t widest = 0;
   for (std::size_t h = 0; h + 1 < description.weights.size(); ++h) {
     widest = std::max(widest, description.weights[h].rows);
@@ -58,7 +58,7 @@ GivenLayout given_layout(const Description& description) {
     const Weight& w = description.weights[h];
     const std::string number = std::to_string(h + 1);
     (w.frozen ? layout.untrained : layout.arrays)
-        .push_back({"W_" + number, w.rows, w.cols, filter_of(description, h)});
+        .push_back({"W_" + number, w.array_rows(), w.array_cols(), filter_of(description, h)});
     if (w.bias) layout.arrays.push_back({"b_" + number, 1, w.rows});
   }
   return layout;
@@ -103,7 +103,8 @@ void add_start_keys(Spec& spec) {
   spec.also(
       "init.path", networks,
       "Of networks: W_1, b_1, W_2, ... as far as they are trained, a filter as (out, tap row, "
-      "tap column, channel) in a row or as PyTorch's (out, channel, tap row, tap column). "
+      "tap column, channel) in a row or as PyTorch's (out, channel, tap row, tap column), of a "
+      "pattern its K parameters in place of W_h. "
       "Frozen weights are drawn, or come from an archive that has them by their names.");
   spec.also("init.record", networks, "Frozen weights of a network are drawn by init.seed.");
   spec.also("init.member", networks);

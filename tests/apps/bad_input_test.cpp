@@ -781,6 +781,12 @@ std::vector<BadInput> experiments() {
        {},
        {"small.toml:7: model.rank: belongs to model.kind = \"asymmetric\", but here model.kind is "
         "\"deep_linear\""}},
+      {"PatternOfAFactorization",
+       bad_input,
+       {{"hidden = 4", "hidden = 4\npatterns = \"g.npy\""}},
+       {},
+       {"small.toml:8: model.patterns: belongs to model.kind = \"network\", but here model.kind is "
+        "\"deep_linear\""}},
       {"ScalarModelOfAMatrix",
        bad_input,
        {{"kind = \"deep_linear\"\ndepth = 2\nhidden = 4", "kind = \"scalar\"\ndimension = 3"}},

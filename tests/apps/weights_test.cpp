@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "core/data/array_archive.hpp"
+#include "core/data/array_file.hpp"
 #include "tests/apps/program.hpp"
 #include "tests/same_bits.hpp"
 
@@ -150,6 +151,51 @@ TEST_F(NetworkWeights, GoOnWhereARecordOrAFileEnds) {
     expect_equal(weights("half", 0), middle);
     expect_equal(weights("half", 1), end);  // the signs are those of the same seed
   }
+}
+
+/// Free parameters take the place of the weight; the pattern's file stands beside the experiment's.
+TEST_F(NetworkWeights, OfAPatternAreItsParameters) {
+  fs::create_directory(scratch_ / "files");
+  write_file(scratch_ / "files" / "ring.csv", "1,2,0,0\n0,1,2,0\n0,0,1,2\n2,0,0,1\n");
+  const std::string text =
+      "[model]\nkind = \"network\"\nlayers = [\"dense 4 pattern bias\", \"tanh\", \"output frozen "
+      "pattern\"]\npatterns = [\"files/ring.csv\", \"files/ring.csv\"]\n[data]\nsource = "
+      "\"gaussian\"\nshape = 4\ncount = 6\noutputs = 4\ntargets = \"random_normal\"\n[init]\nINIT\n"
+      "[optimizer]\nkind = \"gd\"\nlearning_rate = 0.05\n[stop]\nsteps = 20\n[probes]\n"
+      "train_loss = { every = 10 }\nparameters = { every = 10 }\n";
+  const auto start_from = [&](const std::string& init, const std::string& to) {
+    std::string whole = text;
+    whole.replace(whole.find("INIT"), 4, init);
+    write_file(scratch_ / "files.toml", whole);
+    const Outcome outcome = run_program(
+        scratch_.path(), {"run", "files.toml", "--out", to, "--quiet", "--device", "cpu"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome;
+  };
+  start_from("kind = \"gaussian\"\nstddev = 0.5", "all");
+  std::vector<NamedArray> middle = weights("all", 1);
+  const std::vector<NamedArray> end = weights("all", 2);
+  ASSERT_EQ(middle.size(), 2U);
+  EXPECT_EQ(middle[0].array.shape, (std::vector<std::int64_t>{1, 2}));
+  // What `data generate` says the start is: also of the frozen layer, which no record has.
+  const Outcome generated =
+      run_program(scratch_.path(), {"data", "generate", "files.toml", "generated"});
+  ASSERT_EQ(generated.exit_code, 0) << generated;
+  const Array frozen = read_array(scratch_ / "generated" / "W_2.npy");
+  EXPECT_EQ(frozen.shape, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(read_array(scratch_ / "generated" / "W_1.npy").values,
+            weights("all", 0)[0].array.values);
+  std::vector<NamedArray> archive = middle;
+  archive.push_back({"W_2", frozen});
+  write_arrays(scratch_ / "middle.npz", archive);
+  start_from("kind = \"file\"\npath = \"middle.npz\"", "half");
+  expect_equal(weights("half", 0), middle);
+  expect_equal(weights("half", 1), end);
+  // The record says where the pattern is: a member runs again from any folder.
+  fs::create_directory(scratch_ / "elsewhere");
+  const Outcome again =
+      run_program(scratch_ / "elsewhere", {"replay", "../all", "--member", "0", "--device", "cpu"});
+  EXPECT_EQ(again.exit_code, 0) << again;
+  EXPECT_TRUE(contains(again.out + again.err, "all bitwise equal")) << again;
 }
 
 TEST_F(NetworkWeights, ComeAsPyTorchNamesAndShapesThem) {

@@ -360,6 +360,10 @@ std::vector<KeySpec> eigenvalue_keys() {
 
 void validate_examples(const ProbeSettings& probe) {
   if (probe.set() == Set::test) validate_test(probe);
+  for (const Weight& w : probe.description.weights) {
+    if (w.pattern == nullptr || w.frozen) continue;
+    probe.reject("a trained layer with a pattern", "dense layers and convolutions");
+  }
   const std::int64_t examples = probe.grams(false).examples;
   if (examples <= probe.examples()) return;
   probe.reject("examples", std::to_string(examples),

@@ -16,16 +16,32 @@ namespace {
 void validate_balance(const ProbeSettings& probe) {
   validate_pairs(probe);
   const Description& d = probe.description;
+  const auto shared = std::find_if(d.weights.begin(), d.weights.end(), [](const Weight& w) {
+    return w.pattern && !w.pattern->shares_nothing();
+  });
+  if (shared != d.weights.end()) {
+    probe.reject("neurons of " + d.text() + ", where W_" +
+                     std::to_string(shared - d.weights.begin() + 1) +
+                     " shares parameters by its pattern",
+                 "patterns that have each parameter once: neurons that share some are not balanced "
+                 "one by one, only the layers' norms (layer_norm2_difference) are");
+  }
   const bool all_trained = trained_weights(d).size() == d.weights.size();
   if (all_trained && !d.has_blocks() && !d.has_biases()) return;
   probe.reject("neurons of " + d.text(),
                "a network without blocks, biases and frozen weights, whose neurons are balanced");
 }
 
-/// Elements of the largest weight, and rows of the one that has most.
+/// Entries of the largest matrix, parameters of the largest pattern, and rows of the matrix that
+/// has most.
 std::int64_t largest_weight(const Description& description) {
   std::int64_t most = 0;
-  for (const Weight& w : description.weights) most = std::max(most, w.size());
+  for (const Weight& w : description.weights) most = std::max(most, w.entries());
+  return most;
+}
+std::int64_t largest_pattern(const Description& description) {
+  std::int64_t most = 0;
+  for (const Weight& w : description.weights) most = std::max(most, w.pattern ? w.size() : 0);
   return most;
 }
 std::int64_t most_rows(const Description& description) {
@@ -34,7 +50,7 @@ std::int64_t most_rows(const Description& description) {
   return most;
 }
 
-/// max_i ||W_h[i,:](k) - W_h[i,:](0)||.
+/// max_i ||W_h[i,:](k) - W_h[i,:](0)||, of a pattern of the matrix that it makes.
 template <class T>
 class NeuronDistance final : public Observer<T> {
  public:
@@ -42,6 +58,8 @@ class NeuronDistance final : public Observer<T> {
       : start_(context.executor, context.probe.description, context.slots),
         difference_(context.executor,
                     context.slots * padded<T>(largest_weight(context.probe.description))),
+        parameters_(context.executor,
+                    context.slots * padded<T>(largest_pattern(context.probe.description))),
         distances_(context.executor, context.slots * most_rows(context.probe.description)),
         largest_(context.executor, context.slots) {}
 
@@ -52,12 +70,17 @@ class NeuronDistance final : public Observer<T> {
       MatrixBatch<T> difference = scene.net.weight(h);
       difference.data = difference_.data();
       difference.slot_stride = padded<T>(largest_weight(scene.description()));
-      const MatrixBatch<const T> now = scene.net.weight(h);
+      const bool pattern =
+          scene.description().weights[static_cast<std::size_t>(h - 1)].pattern != nullptr;
+      const MatrixBatch<const T> now = scene.net.free_weight(h);
+      const VectorBatch<T> moved =
+          pattern ? VectorBatch<T>{parameters_.data(), scene.slots(), now.size(),
+                                   padded<T>(largest_pattern(scene.description()))}
+                  : flatten(difference);
+      kernels::add_scaled<T>(scene.executor(), {.x = flatten(now), .add = false, .y = moved});
       kernels::add_scaled<T>(scene.executor(),
-                             {.x = flatten(now), .add = false, .y = flatten(difference)});
-      kernels::add_scaled<T>(
-          scene.executor(),
-          {.x = flatten(start_.weight(scene.net, h)), .scale = -1, .y = flatten(difference)});
+                             {.x = flatten(start_.weight(scene.net, h)), .scale = -1, .y = moved});
+      if (pattern) scene.net.spread(h, moved, difference);
       // Nothing goes out of these neurons: their squared lengths alone.
       const MatrixBatch<const T> nothing{difference_.data(), scene.slots(), 0, difference.rows, 0,
                                          difference.rows};
@@ -86,6 +109,7 @@ class NeuronDistance final : public Observer<T> {
  private:
   StartWeights<T> start_;
   Buffer<T> difference_;
+  Buffer<T> parameters_;  ///< difference of v, where there are patterns
   Buffer<double> distances_;
   Buffer<double> largest_;
 };
@@ -113,7 +137,9 @@ const RegisterProbe neuron_distance({
         [](const ProbeSettings& probe) {
           const Description& d = probe.description;
           ObserverBytes bytes = start_bytes(probe);
-          bytes.per_slot += padded_bytes(probe, largest_weight(d)) + double_bytes(most_rows(d) + 1);
+          bytes.per_slot += padded_bytes(probe, largest_weight(d)) +
+                            padded_bytes(probe, largest_pattern(d)) +
+                            double_bytes(most_rows(d) + 1);
           return bytes;
         },
     .make = observer_maker<NeuronDistance>(),

@@ -11,7 +11,7 @@
 namespace manyfold::network {
 namespace {
 
-/// ||W_h(k) - W_h(0)||_F, over ||W_h(0)||_F where `relative`.
+/// ||W_h(k) - W_h(0)||_F, over ||W_h(0)||_F where `relative`; of a pattern of its parameters.
 template <class T>
 class Movement : public Observer<T> {
  public:
@@ -27,7 +27,7 @@ class Movement : public Observer<T> {
     double* norm2 = squares_.data() + scene.slots();
     for (const std::int64_t h : trained_weights(scene.description())) {
       const MatrixBatch<const T> start = start_.weight(scene.net, h);
-      kernels::residual<T>(scene.executor(), {.w = scene.net.weight(h),
+      kernels::residual<T>(scene.executor(), {.w = scene.net.free_weight(h),
                                               .target = start,
                                               .mask = {},
                                               .residual = {},
@@ -68,7 +68,8 @@ ObserverBytes movement_bytes(const ProbeSettings& probe) {
 }
 
 const RegisterProbe layer_norm2(layer_norm2_probe<Observed>(
-    "||W_h||_F^2 of the trained weights from the input; of a convolution over its free parameters "
+    "||W_h||_F^2 of the trained weights from the input; of a convolution or a pattern over its "
+    "free parameters "
     "(Du, Hu, Lee 2018, eq. 4)"));
 
 const RegisterProbe layer_norm2_difference(layer_norm2_difference_probe<Observed>(
@@ -82,7 +83,8 @@ const RegisterProbe weight_distance({
              .extents = {"layer"},
              .units = "1",
              .long_name = "distance of each layer from its start",
-             .comment = "||W_h(k) - W_h(0)||_F of the trained weights",
+             .comment = "||W_h(k) - W_h(0)||_F of the trained weights, of a pattern over its free "
+                        "parameters",
              .keys = {}},
     .extents = each_layer,
     .bytes = movement_bytes,
@@ -94,7 +96,9 @@ const RegisterProbe weight_movement({
              .extents = {"layer"},
              .units = "1",
              .long_name = "relative movement of each layer from its start",
-             .comment = "||W_h(k) - W_h(0)||_F / ||W_h(0)||_F of the trained weights",
+             .comment =
+                 "||W_h(k) - W_h(0)||_F / ||W_h(0)||_F of the trained weights, of a pattern over "
+                 "its free parameters",
              .keys = {}},
     .extents = each_layer,
     .bytes = movement_bytes,

@@ -33,6 +33,12 @@ std::size_t parse_bytes(const std::string& text) {
 
 }  // namespace
 
+void add_out(CLI::App& command, std::string& folder, const std::string& doc) {
+  command.add_option("--out", folder, doc)->check([](const std::string& out) {
+    return out.empty() ? std::string("expected a folder") : std::string();
+  });
+}
+
 void DeviceFlags::add_to(CLI::App& command) {
   command.add_option("--device", device,
                      "auto, cpu, cuda or cuda:I; auto takes a GPU when one answers");

@@ -32,6 +32,9 @@ struct DeviceFlags {
   kernels::DeviceRequest request() const;
 };
 
+/// --out, a folder.
+void add_out(CLI::App& command, std::string& folder, const std::string& doc);
+
 /// A subcommand: registers its flags and returns what to do when it was asked for.
 using Action = std::function<int()>;
 Action add_run(CLI::App& program);
@@ -41,6 +44,7 @@ Action add_record(CLI::App& program);
 Action add_replay(CLI::App& program);
 Action add_data(CLI::App& program);
 Action add_gram(CLI::App& program);
+Action add_reproduce(CLI::App& program);
 Action add_reference(CLI::App& program);
 
 /// "1.5 GiB".

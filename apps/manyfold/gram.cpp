@@ -100,32 +100,33 @@ std::optional<double> number(const Samples& samples, std::int64_t member, const 
 /// What the table shows of a member.
 struct Column {
   const char* title;
+  const char* key;  ///< in JSON
   std::optional<double> (*of)(const Samples&, std::int64_t member);
 };
 const std::vector<Column>& columns() {
   using Value = std::optional<double>;
   static const std::vector<Column> all{
-      {"least",
+      {"least", "least",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "tangent_kernel_eigenvalues");
        }},
-      {"largest",
+      {"largest", "largest",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "tangent_kernel_eigenvalues", true);
        }},
-      {"bound",
+      {"bound", "bound",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "tangent_kernel_bound");
        }},
-      {"limit's least",
+      {"limit's least", "limit_least",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "tangent_kernel_limit_eigenvalues");
        }},
-      {"to limit",
+      {"to limit", "limit_distance",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "tangent_kernel_limit_distance");
        }},
-      {"last layer's",
+      {"last layer's", "last_layer_limit_distance",
        [](const Samples& s, std::int64_t m) -> Value {
          return number(s, m, "last_gram_limit_distance");
        }},
@@ -147,7 +148,7 @@ void print_table(const Experiment& experiment, const Samples& samples, bool json
       }
       std::optional<double> middle;
       if (!values.empty()) middle = median(std::move(values));
-      if (middle) row[column.title] = *middle;
+      if (middle) row[column.key] = *middle;
       line.push_back(middle ? fmt::format("{:.6g}", *middle) : "");
     }
     rows.push_back(std::move(row));
@@ -212,11 +213,7 @@ Action add_gram(CLI::App& program) {
                   "KEY=VALUE: replaces a key of the file; may be repeated")
       ->allow_extra_args(false);
   flags->device.add_to(command);
-  command
-      .add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE-gram)")
-      ->check([](const std::string& out) {
-        return out.empty() ? std::string("expected a folder") : std::string();
-      });
+  add_out(command, flags->out, "folder of the record (default: results/NAME-OF-FILE-gram)");
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
   command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");
   command.add_flag("--json", flags->json, "print the table as JSON");

@@ -31,11 +31,15 @@ int run_program(int argc, char** argv) {
   program.failure_message([](const CLI::App*, const CLI::Error& error) {
     return fmt::format("manyfold: {}\nmanyfold --help says more.\n", error.what());
   });
-  const std::vector<std::pair<const char*, Action>> actions{
-      {"run", add_run(program)},       {"info", add_info(program)},
-      {"bench", add_bench(program)},   {"record", add_record(program)},
-      {"replay", add_replay(program)}, {"data", add_data(program)},
-      {"gram", add_gram(program)},     {"reference", add_reference(program)}};
+  const std::vector<std::pair<const char*, Action>> actions{{"run", add_run(program)},
+                                                            {"info", add_info(program)},
+                                                            {"bench", add_bench(program)},
+                                                            {"record", add_record(program)},
+                                                            {"replay", add_replay(program)},
+                                                            {"data", add_data(program)},
+                                                            {"gram", add_gram(program)},
+                                                            {"reproduce", add_reproduce(program)},
+                                                            {"reference", add_reference(program)}};
   if (argc > 1 && argv[1][0] != '-' &&
       std::none_of(actions.begin(), actions.end(),
                    [&](const auto& action) { return action.first == std::string_view(argv[1]); })) {

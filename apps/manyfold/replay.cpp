@@ -289,10 +289,7 @@ Action add_replay(CLI::App& program) {
   command.add_option("--probes", flags->probes,
                      "file with [probes] and [cadences] in place of the record's");
   flags->device.add_to(command);
-  command.add_option("--out", flags->out, "folder of the new record (default: DIR/replay-MEMBER)")
-      ->check([](const std::string& out) {
-        return out.empty() ? std::string("expected a folder") : std::string();
-      });
+  add_out(command, flags->out, "folder of the new record (default: DIR/replay-MEMBER)");
   command.add_flag("--overwrite", flags->overwrite, "replace a replay that is there already");
   command.add_flag("--quiet", flags->quiet, "no progress, only warnings and errors");
   command.add_flag("--json", flags->json, "print JSON");

@@ -321,10 +321,7 @@ Action add_run(CLI::App& program) {
                   "KEY=VALUE: replaces a key of the file; may be repeated")
       ->allow_extra_args(false);
   flags->device.add_to(command);
-  command.add_option("--out", flags->out, "folder of the record (default: results/NAME-OF-FILE)")
-      ->check([](const std::string& out) {
-        return out.empty() ? std::string("expected a folder") : std::string();
-      });
+  add_out(command, flags->out, "folder of the record (default: results/NAME-OF-FILE)");
   command.add_flag("--overwrite", flags->overwrite, "replace a record that is there already");
   command.add_flag("--extend", flags->extend,
                    "go on with the record that is there: more members, more steps, or what an "

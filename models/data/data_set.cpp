@@ -50,6 +50,18 @@ std::vector<double> draw_inputs(const Settings& settings, std::int64_t count, st
   return inputs;
 }
 
+/// Turns the second of unit vectors to an angle from the first, in the plane of both.
+void turn_second(std::vector<double>& inputs, std::size_t size, double angle) {
+  const std::span<double> all(inputs);
+  const std::span<const double> x = all.subspan(0, size);
+  const std::span<double> y = all.subspan(size, size);
+  double along = 0;
+  for (std::size_t j = 0; j < size; ++j) along += x[j] * y[j];
+  for (std::size_t j = 0; j < size; ++j) y[j] -= along * x[j];
+  to_unit_norm(y);
+  for (std::size_t j = 0; j < size; ++j) y[j] = std::cos(angle) * x[j] + std::sin(angle) * y[j];
+}
+
 Data drawn(const Settings& settings) {
   const std::int64_t outputs = settings.integer("data.outputs");
   Data data;
@@ -59,6 +71,9 @@ Data drawn(const Settings& settings) {
   }
   const std::int64_t size = data.train.size();
   data.train.inputs = draw_inputs(settings, settings.integer("data.count"), size, stream_inputs);
+  if (settings.has("data.angle")) {
+    turn_second(data.train.inputs, at(size), settings.number("data.angle"));
+  }
   data.test.inputs = draw_inputs(settings, test_count(settings), size, stream_test_inputs);
   return data;
 }

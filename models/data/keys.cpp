@@ -74,6 +74,15 @@ void add_source_keys(Keys& keys) {
             .min = 1,
             .max = largest_size},
            "data.source", joined({"file"}, drawn_sources));
+  keys.add({.path = "data.angle",
+            .type = Type::number,
+            .doc = "Angle, in radians, of the second training input from the first: it is turned "
+                   "toward or away from it in their plane. Least eigenvalues of Gram matrices "
+                   "depend on the closest pair.",
+            .min = 0,
+            .max = 3.14159265358979,
+            .min_exclusive = true},
+           "data.source", {"sphere"});
   keys.add_file("data.inputs", "the inputs, one example after another", true);
   keys.add_file("data.labels", "a label for each input, or its targets (data.targets = \"values\")",
                 false);
@@ -195,6 +204,14 @@ void validate_drawn(const Settings& settings) {
   const std::string& source = settings.text("data.source");
   require(settings, "data.shape", "the shape of one input, as inputs are drawn");
   require(settings, "data.count", "how many examples are to be drawn");
+  if (settings.has("data.angle")) {
+    const char* pair = "data.count of at least 2, and inputs of at least 2 numbers";
+    std::int64_t size = 1;
+    for (const std::int64_t one : settings.integers("data.shape")) size *= one;
+    if (settings.integer("data.count") < 2 || size < 2) {
+      settings.reject("data.angle", "a value without two inputs in a plane", pair);
+    }
+  }
   const std::string& targets = settings.text("data.targets");
   if (targets == "values" || is_among(of_classes, targets)) {
     settings.reject("data.targets",

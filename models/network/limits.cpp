@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -57,6 +58,11 @@ gram::Architecture architecture_of(const Settings& settings, const Description& 
   return a;
 }
 
+std::span<const double> first_inputs(const Data& data, Set set, std::int64_t examples) {
+  const DataSet& from = set == Set::train ? data.train : data.test;
+  return std::span(from.inputs).first(static_cast<std::size_t>(examples * from.size()));
+}
+
 }  // namespace
 
 NoLimit why_no_limit(const Settings& settings, const Description& description) {
@@ -95,9 +101,7 @@ std::shared_ptr<const gram::InfiniteWidthKernels> limit_kernels(const Settings& 
   const std::lock_guard lock(mutex);
   return kept.get(key, [&] {
     const std::shared_ptr<const Data> data = data_of(settings);
-    const DataSet& from = set == Set::train ? data->train : data->test;
-    const std::span<const double> inputs(from.inputs.data(),
-                                         static_cast<std::size_t>(examples * from.size()));
+    const std::span<const double> inputs = first_inputs(*data, set, examples);
     const int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     auto kernels = std::make_shared<gram::InfiniteWidthKernels>();
     if (two_layer) {
@@ -108,6 +112,13 @@ std::shared_ptr<const gram::InfiniteWidthKernels> limit_kernels(const Settings& 
     }
     return kernels;
   });
+}
+
+std::vector<double> limit_layer_means(const Settings& settings, const Description& description,
+                                      Set set, std::int64_t examples) {
+  const std::shared_ptr<const Data> data = data_of(settings);
+  return gram::layer_means(architecture_of(settings, description),
+                           first_inputs(*data, set, examples), examples);
 }
 
 }  // namespace manyfold::network

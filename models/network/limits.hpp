@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config/settings.hpp"
 #include "models/gram/infinite_width.hpp"
@@ -27,5 +28,10 @@ NoLimit why_no_limit(const Settings& settings, const Description& description);
 std::shared_ptr<const gram::InfiniteWidthKernels> limit_kernels(const Settings& settings,
                                                                 const Description& description,
                                                                 Set set, std::int64_t examples);
+
+/// b^(h)_i at every place, (layer 1..H, example, place): what sqrt(m) times the mean of layer h's
+/// outputs goes to.
+std::vector<double> limit_layer_means(const Settings& settings, const Description& description,
+                                      Set set, std::int64_t examples);
 
 }  // namespace manyfold::network

@@ -221,11 +221,21 @@ MatrixBatch<T> Net<T>::output_slope() const {
 }
 
 template <class T>
-MatrixBatch<T> Net<T>::state(std::int64_t layer) const {
+const Node& Net<T>::node_of(std::int64_t layer) const {
   for (const Node& node : tape_.nodes) {
-    if (node.layer == layer) return own(node.out);
+    if (node.layer == layer) return node;
   }
   throw std::logic_error("layer " + std::to_string(layer) + " has no state of its own");
+}
+
+template <class T>
+MatrixBatch<T> Net<T>::state(std::int64_t layer) const {
+  return own(node_of(layer).out);
+}
+
+template <class T>
+double Net<T>::state_scale(std::int64_t layer) const {
+  return tape_.values[static_cast<std::size_t>(node_of(layer).out)].scale;
 }
 
 template <class T>

@@ -86,6 +86,7 @@ class Net {
   /// last, but for a positive factor, (slot, row, feature): an activation's s(z). Only layers that
   /// compute something have one.
   MatrixBatch<T> state(std::int64_t layer) const;
+  double state_scale(std::int64_t layer) const;  ///< that factor
 
  private:
   MatrixBatch<T> matrix(const Buffer<T>& buffer, std::int64_t stride, std::int64_t cols) const {
@@ -96,6 +97,7 @@ class Net {
   MatrixBatch<T> gradient(int buffer, std::int64_t features) const;
   MatrixBatch<T> bias(std::int64_t h, const Buffer<T>& of) const;
   const Layer& layer_of(const Node& node) const;
+  const Node& node_of(std::int64_t layer) const;
   /// A value of a convolution's output as one row a place.
   template <class U>
   static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/data/array_file.hpp"
@@ -718,6 +719,37 @@ TEST(DataKeys, MayBeOfSomeModelsOnly) {
   EXPECT_TRUE(member("model.kind = \"fc\"\ndata.source = \"digits\"").has("data.targets"));
   EXPECT_THROW((void)member("model.kind = \"fc\""), InputError) << "data.source is required";
   EXPECT_THROW((void)member("model.kind = \"chain\"\ndata.source = \"digits\""), InputError);
+}
+
+TEST(DataSets, TheSecondInputStandsAtAnAngleFromTheFirst) {
+  const auto inputs = [](const std::string& more) {
+    const Experiment experiment = Experiment::parse(
+        "[model]\nkind = \"two_layer_relu\"\nhidden = 2\n[data]\nsource = \"sphere\"\nshape = 5\n"
+        "count = 4\ntargets = \"random_normal\"\n" +
+            more +
+            "\n[init]\nkind = \"gaussian\"\n"
+            "[optimizer]\nkind = \"gd\"\nlearning_rate = 1.0\n[stop]\nsteps = 1\n[probes]\n"
+            "train_loss = { every = 1 }\n",
+        "test.toml", {}, experiment_spec());
+    return make_data(experiment.member(0)).train.inputs;
+  };
+  const std::vector<double> drawn = inputs("");
+  for (const double angle : {1e-7, 0.3, 3.0}) {
+    const std::vector<double> turned = inputs(fmt::format("angle = {}", angle));
+    double apart = 0;
+    double norm = 0;
+    for (std::size_t j = 0; j < 5; ++j) {
+      apart += (turned[j] - turned[5 + j]) * (turned[j] - turned[5 + j]);
+      norm += turned[5 + j] * turned[5 + j];
+    }
+    EXPECT_NEAR(norm, 1, 1e-14);
+    EXPECT_NEAR(2 * std::asin(std::sqrt(apart) / 2), angle, 1e-15 + 1e-8 * angle);
+    for (std::size_t j = 0; j < turned.size(); ++j) {
+      if (j < 5 || j >= 10) {
+        EXPECT_EQ(turned[j], drawn[j]);
+      }
+    }
+  }
 }
 
 }  // namespace

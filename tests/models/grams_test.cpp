@@ -297,6 +297,38 @@ TEST_P(GramsOnDevice, ProbesAgreeWithEachOtherAndWithTheLimit) {
   EXPECT_EQ(resnet.scalar("tangent_kernel_movement", 0, 0), 0);
 }
 
+/// Of wide networks, for which the limit is near, and shrinks with the width.
+TEST_P(GramsOnDevice, MeansOfLayersAreNearTheirLimits) {
+  const auto device = executor();
+  const auto errors = [&](const std::string& model, const std::string& shape, int width) {
+    const Results results = run(
+        "problem.seed = 3\nseed = 5\n[model]\n" + model + std::to_string(width) +
+            "\nparametrization = \"thesis\"\nactivation = \"softplus\"\n[data]\nsource = "
+            "\"sphere\"\nshape = " +
+            shape +
+            "\ncount = 5\ntargets = \"random_normal\"\n"
+            "[objective]\nrows = 2\n[init]\nkind = \"gaussian\"\n[optimizer]\nkind = \"gd\"\n"
+            "learning_rate = 0.1\n[stop]\nsteps = 0\n[probes]\nlayer_mean_error = { every = 1 }\n",
+        *device);
+    EXPECT_EQ(results.ends.at(0).status, MemberStatus::finished);
+    return results.at("layer_mean_error", 0, 0);
+  };
+  for (const auto& [model, shape] :
+       {std::pair{"kind = \"fc\"\ndepth = 4\nhidden = ", "4"},
+        std::pair{"kind = \"resnet\"\nc_res = 0.5\ndepth = 4\nhidden = ", "4"},
+        std::pair{"kind = \"conv_resnet\"\nc_res = 0.5\ndepth = 4\nchannels = ", "[2, 3]"}}) {
+    SCOPED_TRACE(model);
+    const std::vector<double> narrow = errors(model, shape, 40);
+    const std::vector<double> wide = errors(model, shape, 640);
+    ASSERT_EQ(wide.size(), 3);
+    for (std::size_t h = 0; h < wide.size(); ++h) {
+      EXPECT_GT(narrow[h], 0);
+      EXPECT_LT(wide[h], 0.15);  // means of 640 numbers of deviation about 0.6
+    }
+    EXPECT_LT(wide[0] + wide[1] + wide[2], narrow[0] + narrow[1] + narrow[2]);
+  }
+}
+
 /// A member whose weights are not finite, and its neighbour.
 TEST_P(GramsOnDevice, AMemberThatIsNotFiniteIsAlone) {
   const std::string text =

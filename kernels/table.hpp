@@ -13,6 +13,7 @@
 #include "kernels/examples.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/inner_product.hpp"
+#include "kernels/lanczos.hpp"
 #include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/patches.hpp"

@@ -5,6 +5,7 @@
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
+#include "kernels/elements/lanczos.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/patches.hpp"
 #include "kernels/elements/patterns.hpp"
@@ -35,6 +36,7 @@ namespace manyfold::kernels::cuda {
 // These have loops of their own on a CPU.
 MF_PLAIN(scalar_orbits, ScalarOrbitsArgs)
 MF_TYPED(add_scaled, AddScaledArgs)
+MF_TYPED(subtract_rows, SubtractRowsArgs)
 MF_TYPED(unfold, UnfoldArgs)
 MF_TYPED(fold, FoldArgs)
 MF_TYPED(average_pool, AveragePoolArgs)

@@ -154,13 +154,6 @@ MatrixBatch<T> Net<T>::state(std::int64_t layer) const {
 }
 
 template <class T>
-template <class U>
-MatrixBatch<U> Net<T>::by_place(const MatrixBatch<U>& m, std::int64_t places) {
-  const std::int64_t cols = m.cols / places;
-  return {m.data, m.slots, m.rows * places, cols, m.slot_stride, cols};
-}
-
-template <class T>
 void Net<T>::multiply(Transpose ta, Transpose tb, MatrixBatch<const T> a, MatrixBatch<const T> b,
                       MatrixBatch<T> c, double alpha, bool add, const Ending& ending) const {
   kernels::gemm<T>(executor_, {ta, tb, static_cast<T>(alpha), a, b, add ? T(1) : T(0), c, math_,
@@ -204,7 +197,11 @@ typename Net<T>::Ending Net<T>::backward_ending(std::size_t step) const {
 
 template <class T>
 MatrixBatch<const T> Net<T>::operand(const Node& node, const Layer& layer) {
-  const MatrixBatch<const T> in = value(node.in);
+  return operand(value(node.in), layer);
+}
+
+template <class T>
+MatrixBatch<const T> Net<T>::operand(const MatrixBatch<const T>& in, const Layer& layer) {
   if (layer.kind == LayerKind::dense) return in;
   const std::int64_t size = layer.window.places() * layer.window.patch_size();
   const MatrixBatch<T> patches = matrix(patches_, padded<T>(rows_ * tape_.patches), size);

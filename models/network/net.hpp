@@ -18,6 +18,9 @@
 namespace manyfold::network {
 
 template <class T>
+class NetTangent;
+
+template <class T>
 class Net {
  public:
   /// `rows`: the most examples that are evaluated at once.
@@ -63,6 +66,8 @@ class Net {
   MatrixBatch<T> state(std::int64_t layer) const;
 
  private:
+  friend class NetTangent<T>;  // goes the same ways along a direction
+
   MatrixBatch<T> matrix(const Buffer<T>& buffer, std::int64_t stride, std::int64_t cols) const {
     return {buffer.data(), slots_, current_rows_, cols, stride, cols};
   }
@@ -73,7 +78,10 @@ class Net {
   const Layer& layer_of(const Node& node) const;
   /// A value of a convolution's output as one row a place.
   template <class U>
-  static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places);
+  static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places) {
+    const std::int64_t cols = m.cols / places;
+    return {m.data, m.slots, m.rows * places, cols, m.slot_stride, cols};
+  }
 
   /// How a product ends where the rectifier that follows, or its slope on the way back, is in its
   /// place: together with it.
@@ -91,6 +99,7 @@ class Net {
   void product(const Node& node, const Layer& layer, const Ending& ending);
   /// Rows that multiply W: the input itself, or its patches.
   MatrixBatch<const T> operand(const Node& node, const Layer& layer);
+  MatrixBatch<const T> operand(const MatrixBatch<const T>& in, const Layer& layer);
   void product_back(const BackwardStep& step, const Node& node, const Layer& layer, bool add,
                     const Ending& ending);
   void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,

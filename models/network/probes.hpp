@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "models/curvature/ends.hpp"
 #include "models/network/description.hpp"
 #include "models/network/net.hpp"
 #include "models/network/objective.hpp"
@@ -36,10 +38,15 @@ template <class T>
 struct Scene {
   Net<T>& net;
   Objective<T>& objective;
+  CurvatureEnds<T>* curvature = nullptr;  ///< where a probe asks for it
 
   Executor& executor() const { return net.executor(); }
   std::int64_t slots() const { return net.slots(); }
   const Description& description() const { return net.description(); }
+
+  const double* curvature_ends(const CurvatureRequest& request) const {
+    return curvature->ends(request);
+  }
 
   // What layer_observers.hpp looks at: the trained weights.
   std::vector<MatrixBatch<const T>> weights() const;
@@ -52,7 +59,9 @@ struct Observed {
   using Settings = ProbeSettings;
   template <class T>
   using Scene = network::Scene<T>;
-  struct Needs {};
+  struct Needs {
+    std::optional<CurvatureMatrix> curvature{};  ///< ends of whose spectrum it shows
+  };
 };
 template <class T>
 using Observer = ObserverOf<Scene<T>>;
@@ -74,6 +83,8 @@ std::vector<std::int64_t> each_pair(const ProbeSettings& probe);
 void validate_pairs(const ProbeSettings& probe);
 /// Hidden neurons, of convolutions channels, of all pairs.
 std::int64_t hidden_neurons(const ProbeSettings& probe);
+/// Of a member, those that are trained.
+std::int64_t parameter_count(const ProbeSettings& probe);
 /// Rejects a probe of test examples where there are none.
 void validate_test(const ProbeSettings& probe);
 

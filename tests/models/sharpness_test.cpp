@@ -117,7 +117,7 @@ TEST_P(SharpnessOnDevice, AMemberIsTheSameInEverySlot) {
   const auto device = executor();
   const bool exact = GetParam().name == "cpu";
   for (const std::string& toml : {chain(), net()}) {
-    for (const int steps : {5, 400}) {
+    for (const int steps : {5, 25}) {
       Bench one(*device, with_curvature(toml, steps), 1);
       const std::vector<double> alone = look(*device, one).front();
       Bench many(*device, with_curvature(toml, steps), 5);
@@ -278,17 +278,17 @@ TEST_P(SharpnessOnDevice, WatchesLeaveTheTrajectoryAsItIs) {
 TEST_P(SharpnessOnDevice, LooksThroughWindowsSeeWhatOneLookSees) {
   const auto device = executor();
   const auto of = [](int members) {
-    return with_curvature(chain(), 12) +
+    return with_curvature(chain(), 5) +
            fmt::format("[sweep]\nseed = {{ range = [0, {}] }}\n", members);
   };
-  constexpr int members = 150;
-  const Results windows = run(of(members), *device, {}, false, "resident");
+  constexpr int members = 70;
+  const Results windows = run(of(members), *device, {"stop.steps=5"}, false, "resident");
   ASSERT_EQ(windows.plan.families.front().slots_in_window(), 64);
-  const Results whole = run(of(members), *device, {}, false, "batched");
-  const Results few = run(of(3), *device, {}, false, "resident");
+  const Results whole = run(of(members), *device, {"stop.steps=5"}, false, "batched");
+  const Results few = run(of(3), *device, {"stop.steps=5"}, false, "resident");
   for (std::int64_t m = 0; m < members; ++m) {
     for (const std::string& probe : probes) {
-      for (std::int64_t sample = 0; sample <= 4; ++sample) {
+      for (std::int64_t sample = 0; sample <= 1; ++sample) {
         const auto a = windows.at(probe, m, sample);
         const auto b = whole.at(probe, m, sample);
         ASSERT_EQ(a.size(), 2U);
@@ -304,12 +304,12 @@ TEST_P(SharpnessOnDevice, LooksThroughWindowsSeeWhatOneLookSees) {
 /// Gradient descent on the scalar problem ends where the sharpness is at most 2 / h.
 TEST_P(SharpnessOnDevice, OfALimitIsAtMostTwoOverTheStep) {
   const auto device = executor();
-  const std::string toml = with_curvature(scalar(3, 1.0), 30);
+  const std::string toml = with_curvature(scalar(3, 1.0), 6);
   const Results results = run(toml, *device,
-                              {"optimizer.learning_rate=0.3", "stop.steps=400", "init.stddev=0.9",
+                              {"optimizer.learning_rate=0.3", "stop.steps=200", "init.stddev=0.9",
                                "sweep.seed={range=[0,8]}"});
   for (std::int64_t m = 0; m < 8; ++m) {
-    const auto last = results.at("sharpness", m, 80);
+    const auto last = results.at("sharpness", m, 40);
     ASSERT_EQ(last.size(), 2U) << m;
     EXPECT_LE(last[0], 2 / 0.3 + 1e-9);
     EXPECT_GE(last[0], 2.0 - 1e-9);  // ||x||^2 + ||y||^2 >= 2 mu

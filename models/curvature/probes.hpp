@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "kernels/combine.hpp"
@@ -67,13 +66,13 @@ struct CurvatureObserver {
 };
 
 template <class Observed, CurvatureMatrix matrix, bool least>
-ProbeOf<Observed> curvature_probe(std::string name, std::string long_name,
+ProbeOf<Observed> curvature_probe(const std::string& name, const std::string& long_name,
                                   const std::string& comment) {
   return {
-      .kind = {.name = std::move(name),
+      .kind = {.name = name,
                .extents = {"value_and_bound"},
                .units = "1",
-               .long_name = std::move(long_name),
+               .long_name = long_name,
                .comment =
                    comment +
                    ", of what is descended, penalties included, over all train examples, by "

@@ -80,9 +80,9 @@ TEST_P(SharpnessOnDevice, EqualsTheClosedFormOfTheScalarProblem) {
       bench.set_parameters(slot, theta);
       double s = 0;
       double xy = 0;
-      for (int i = 0; i < d; ++i) {
-        const double y = theta[static_cast<std::size_t>(i)];
-        const double x = theta[static_cast<std::size_t>(d + i)];
+      for (std::size_t i = 0; i < theta.size() / 2; ++i) {
+        const double y = theta[i];
+        const double x = theta[theta.size() / 2 + i];
         s += x * x + y * y;
         xy += x * y;
       }

@@ -50,4 +50,24 @@ struct ActivationSlopeArgs {
 template <class T>
 void activation_slope(Executor& executor, const ActivationSlopeArgs<T>& args);
 
+/// Whether s'' is not 0 almost everywhere.
+constexpr bool is_curved(Activation kind) { return kind >= Activation::softplus; }
+
+/// What the slope's own change adds to a gradient along a direction: dz_si += factor s''(u) u'
+/// dy_si with u = scale z and y' = s'(u) u', which `tangent` holds: s''(u) u' = (s''/s')(u) y'.
+/// `state` as in activation_slope; (slot, element) of one shape each. Nothing for functions of
+/// straight pieces.
+template <class T>
+struct ActivationCurvatureArgs {
+  Activation kind = Activation::tanh;
+  double scale = 1;
+  VectorBatch<const T> state;
+  VectorBatch<const T> tangent;
+  VectorBatch<const T> dy;
+  double factor = 1;
+  VectorBatch<T> dz;
+};
+template <class T>
+void activation_curvature(Executor& executor, const ActivationCurvatureArgs<T>& args);
+
 }  // namespace manyfold::kernels

@@ -131,6 +131,15 @@ void check_separate(const char* operation, const char* name, const View& v) {
   }
 }
 
+/// Rows as long as a vector, in as many slots.
+template <class A, class B>
+void check_rows_of(const char* operation, const MatrixBatch<A>& x, const VectorBatch<B>& y) {
+  check_layout(operation, "x", x);
+  if (x.cols == y.count && x.slots == y.slots) return;
+  reject(std::string(operation) + ": x " + shape(x) + " and y " + vector_shape(y) +
+         " do not fit each other");
+}
+
 /// Every operand of a student and its teacher fits the others.
 template <class T>
 void check_teacher(const char* operation, const Students<T>& student, const Teachers<T>& teacher) {
@@ -348,6 +357,42 @@ void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
 }
 template void inner_product(Executor&, const InnerProductArgs<float>&);
 template void inner_product(Executor&, const InnerProductArgs<double>&);
+
+template <class T>
+void inner_products(Executor& executor, const InnerProductsArgs<T>& args) {
+  check_rows_of("inner_products", args.x, args.y);
+  check_rows("inner_products", args.x.slots, args.x.rows, args.out_stride);
+  if (args.x.slots == 0 || args.x.rows == 0) return;
+  carry_out<T>(executor, Operation::inner_products, &TypedTable<T>::inner_products, args);
+}
+template void inner_products(Executor&, const InnerProductsArgs<float>&);
+template void inner_products(Executor&, const InnerProductsArgs<double>&);
+
+template <class T>
+void subtract_rows(Executor& executor, const SubtractRowsArgs<T>& args) {
+  check_rows_of("subtract_rows", args.x, args.y);
+  check_separate("subtract_rows", "y", args.y);
+  check_rows("subtract_rows", args.x.slots, args.x.rows, args.c_stride);
+  if (args.y.slots == 0 || args.y.count == 0) return;
+  carry_out<T>(executor, Operation::subtract_rows, &TypedTable<T>::subtract_rows, args);
+}
+template void subtract_rows(Executor&, const SubtractRowsArgs<float>&);
+template void subtract_rows(Executor&, const SubtractRowsArgs<double>&);
+
+void lanczos_step(Executor& executor, const LanczosStepArgs& args) {
+  if (args.steps < 1 || args.step < -1 || args.step >= args.steps) {
+    reject("lanczos_step: step " + std::to_string(args.step) + " of " + std::to_string(args.steps));
+  }
+  if (args.slots == 0) return;
+  carry_out(executor, Operation::lanczos_step, &KernelTables::lanczos_step, args);
+}
+
+void ritz_ends(Executor& executor, const RitzEndsArgs& args) {
+  if (args.steps < 1) reject("ritz_ends: " + std::to_string(args.steps) + " steps, at least 1");
+  check_rows("ritz_ends", args.slots, 4, args.out_stride);
+  if (args.slots == 0) return;
+  carry_out(executor, Operation::ritz_ends, &KernelTables::ritz_ends, args);
+}
 
 template <class T>
 void add_scaled(Executor& executor, const AddScaledArgs<T>& args) {
@@ -640,6 +685,19 @@ template void activation_slope(Executor&, const ActivationSlopeArgs<float>&);
 template void activation_slope(Executor&, const ActivationSlopeArgs<double>&);
 
 template <class T>
+void activation_curvature(Executor& executor, const ActivationCurvatureArgs<T>& args) {
+  check_alike("activation_curvature", "state", args.state, "dz", args.dz);
+  check_alike("activation_curvature", "tangent", args.tangent, "dz", args.dz);
+  check_alike("activation_curvature", "dy", args.dy, "dz", args.dz);
+  check_separate("activation_curvature", "dz", args.dz);
+  if (!is_curved(args.kind) || args.dz.slots == 0 || args.dz.count == 0) return;
+  carry_out<T>(executor, Operation::activation_curvature, &TypedTable<T>::activation_curvature,
+               args);
+}
+template void activation_curvature(Executor&, const ActivationCurvatureArgs<float>&);
+template void activation_curvature(Executor&, const ActivationCurvatureArgs<double>&);
+
+template <class T>
 void example_terms(Executor& executor, const ExampleTermsArgs<T>& args) {
   check_layout("example_terms", "f", args.f);
   const bool has_targets = args.targets.data != nullptr;
@@ -680,6 +738,20 @@ void example_terms(Executor& executor, const ExampleTermsArgs<T>& args) {
 }
 template void example_terms(Executor&, const ExampleTermsArgs<float>&);
 template void example_terms(Executor&, const ExampleTermsArgs<double>&);
+
+template <class T>
+void example_curvature(Executor& executor, const ExampleCurvatureArgs<T>& args) {
+  check_same_shape("example_curvature", "f", args.f, "tangent", args.tangent);
+  check_same_shape("example_curvature", "f", args.f, "slope", args.slope);
+  check_own("example_curvature", "slope", args.slope);
+  if (args.loss == Loss::logistic && args.f.cols != 1) {
+    reject("example_curvature: the logistic loss of outputs " + shape(args.f) + ", expected one");
+  }
+  if (args.f.slots == 0 || args.f.size() == 0) return;
+  carry_out<T>(executor, Operation::example_curvature, &TypedTable<T>::example_curvature, args);
+}
+template void example_curvature(Executor&, const ExampleCurvatureArgs<float>&);
+template void example_curvature(Executor&, const ExampleCurvatureArgs<double>&);
 
 template <class T>
 void gather_rows(Executor& executor, const GatherRowsArgs<T>& args) {

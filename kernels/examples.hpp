@@ -55,6 +55,26 @@ struct ExampleTermsArgs {
 template <class T>
 void example_terms(Executor& executor, const ExampleTermsArgs<T>& args);
 
+/// The loss's second derivative along a direction: the network's outputs are scale f, and change by
+/// scale f' (`tangent`). slope_srk = weight scale sum_l (d2 loss / d output_k d output_l) scale
+/// f'_srl, by which the slope of example_terms changes. It depends on the outputs alone:
+///   squared        f'
+///   cross_entropy  p_k (f'_k - sum_l p_l f'_l), p = softmax(f)
+///   logistic       sigma(f) sigma(-f) f'
+/// All (slot, row, output); slope may be tangent. Computed in double precision. An output that is
+/// not finite makes NaN of its own slope, and of all in its row where the loss couples them.
+template <class T>
+struct ExampleCurvatureArgs {
+  MatrixBatch<const T> f;
+  double scale = 1;
+  Loss loss = Loss::squared;
+  double weight = 1;
+  MatrixBatch<const T> tangent;
+  MatrixBatch<T> slope;
+};
+template <class T>
+void example_curvature(Executor& executor, const ExampleCurvatureArgs<T>& args);
+
 /// out_sri = x_s,j,i with j = rows[slot * rows_stride + r]. x: (slot, example, feature), may be
 /// shared; out: (slot, row, feature).
 template <class T>

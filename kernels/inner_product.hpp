@@ -22,4 +22,17 @@ struct InnerProductArgs {
 template <class T>
 void inner_product(Executor& executor, const InnerProductArgs<T>& args);
 
+/// The same of every row of x with y: out[s * out_stride + r] = sum_i x_sri y_si, each to the bit
+/// as by itself. x: (slot, row, element), y: (slot, element).
+template <class T>
+struct InnerProductsArgs {
+  MatrixBatch<const T> x;
+  VectorBatch<const T> y;
+  double* out = nullptr;
+  std::int64_t out_stride = 0;
+};
+
+template <class T>
+void inner_products(Executor& executor, const InnerProductsArgs<T>& args);
+
 }  // namespace manyfold::kernels

@@ -79,6 +79,53 @@ void each_slot_operand(SpectrumArgs& args, Visitor&& visit) {
   visit.numbers(args.out, 1, args.out_stride, Access::write);
 }
 
+template <class T, class Visitor>
+void each_slot_operand(RandomFillArgs<T>& args, Visitor&& visit) {
+  using resident::Access;
+  visit.vector(args.out, Access::write);
+  visit.numbers(args.seeds, 1, 1, Access::read);
+  visit.numbers(args.scales, 1, 1, Access::read);
+}
+
+template <class T, class Visitor>
+void each_slot_operand(InnerProductsArgs<T>& args, Visitor&& visit) {
+  using resident::Access;
+  visit.matrix(args.x, Access::read);
+  visit.vector(args.y, Access::read);
+  visit.numbers(args.out, args.x.rows, args.out_stride, Access::write);
+}
+
+template <class T, class Visitor>
+void each_slot_operand(SubtractRowsArgs<T>& args, Visitor&& visit) {
+  using resident::Access;
+  visit.matrix(args.x, Access::read);
+  visit.numbers(args.c, args.x.rows, args.c_stride, Access::read);
+  visit.vector(args.y, Access::update);
+}
+
+template <class Visitor>
+void each_slot_operand(LanczosStepArgs& args, Visitor&& visit) {
+  using resident::Access;
+  visit.numbers(args.projections, 2 * args.steps, 2 * args.steps, Access::read);
+  visit.numbers(args.norm2, 1, 1, Access::read);
+  visit.numbers(args.alpha, args.steps, args.steps, Access::update);
+  visit.numbers(args.beta, args.steps, args.steps, Access::update);
+  visit.numbers(args.length, 1, 1, Access::update);
+  visit.numbers(args.ended, 1, 1, Access::update);
+  visit.numbers(args.scale, 1, 1, Access::write);
+}
+
+template <class Visitor>
+void each_slot_operand(RitzEndsArgs& args, Visitor&& visit) {
+  using resident::Access;
+  visit.numbers(args.alpha, args.steps, args.steps, Access::read);
+  visit.numbers(args.beta, args.steps, args.steps, Access::read);
+  visit.numbers(args.length, 1, 1, Access::read);
+  visit.numbers(args.finite, 1, 1, Access::read);
+  visit.numbers(args.scratch, 3 * args.steps, 3 * args.steps, Access::write);
+  visit.numbers(args.out, 4, args.out_stride, Access::write);
+}
+
 /// Moves operands to the first slot of the open window.
 class ToWindow {
  public:

@@ -14,6 +14,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/gram.hpp"
 #include "kernels/inner_product.hpp"
+#include "kernels/lanczos.hpp"
 #include "kernels/neurons.hpp"
 #include "kernels/norms.hpp"
 #include "kernels/patches.hpp"

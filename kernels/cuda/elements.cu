@@ -6,6 +6,7 @@
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
 #include "kernels/elements/gram.hpp"
+#include "kernels/elements/lanczos.hpp"
 #include "kernels/elements/neurons.hpp"
 #include "kernels/elements/patches.hpp"
 #include "kernels/elements/patterns.hpp"
@@ -39,6 +40,7 @@ MF_PLAIN(scalar_orbits, ScalarOrbitsArgs)
 MF_PLAIN(example_products, ExampleProductsArgs)
 MF_PLAIN(pattern_products, PatternProductsArgs)
 MF_TYPED(add_scaled, AddScaledArgs)
+MF_TYPED(subtract_rows, SubtractRowsArgs)
 MF_TYPED(unfold, UnfoldArgs)
 MF_TYPED(fold, FoldArgs)
 MF_TYPED(average_pool, AveragePoolArgs)

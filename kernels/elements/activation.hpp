@@ -37,6 +37,20 @@ MF_FN void activation_slope_as(const Launcher& for_each, const ActivationSlopeAr
            });
 }
 
+MF_CALLS_EITHER template <Activation kind, class T, class Launcher>
+MF_FN void activation_curvature_as(const Launcher& for_each,
+                                   const ActivationCurvatureArgs<T>& args) {
+  const auto scale = static_cast<T>(slope_follows_from_output(kind) ? 1.0 : args.scale);
+  const auto factor = static_cast<T>(args.factor);
+  for_each("activation_curvature", args.dz.slots, args.dz.count,
+           [=] MF_KERNEL(std::int64_t slot, std::int64_t i) {
+             const T r = relative_curvature_of<kind>(scale * args.state.slot(slot)[i]);
+             const T along = r * args.tangent.slot(slot)[i] * args.dy.slot(slot)[i];
+             T& dz = args.dz.slot(slot)[i];
+             dz = fused(factor, along, dz);
+           });
+}
+
 /// f(the function's own type): std::integral_constant<Activation, kind>.
 MF_CALLS_EITHER template <class F>
 MF_FN void with_activation(Activation kind, const F& f) {
@@ -67,6 +81,12 @@ MF_FN void activate(const Launcher& for_each, const ActivateArgs<T>& args) {
 MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void activation_slope(const Launcher& for_each, const ActivationSlopeArgs<T>& args) {
   with_activation(args.kind, [&](auto kind) { activation_slope_as<kind.value>(for_each, args); });
+}
+
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void activation_curvature(const Launcher& for_each, const ActivationCurvatureArgs<T>& args) {
+  with_activation(args.kind,
+                  [&](auto kind) { activation_curvature_as<kind.value>(for_each, args); });
 }
 
 }  // namespace manyfold::kernels::elements

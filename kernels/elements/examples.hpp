@@ -173,6 +173,54 @@ MF_FN void example_terms(const Launcher& for_each, const ExampleTermsArgs<T>& ar
            });
 }
 
+/// One row of example_curvature. NaN in an output is NaN in the result, also of the squared loss.
+template <class T>
+MF_FN void example_curvature_of(const ExampleCurvatureArgs<T>& args, std::int64_t slot,
+                                std::int64_t r) {
+  const T* f = args.f.slot(slot) + r * args.f.row_stride;
+  const T* tangent = args.tangent.slot(slot) + r * args.tangent.row_stride;
+  T* slope = args.slope.slot(slot) + r * args.slope.row_stride;
+  const std::int64_t outputs = args.f.cols;
+  const auto output = [&](std::int64_t k) { return args.scale * static_cast<double>(f[k]); };
+  const auto change = [&](std::int64_t k) { return args.scale * static_cast<double>(tangent[k]); };
+  const double factor = args.weight * args.scale;
+  if (args.loss == Loss::squared) {
+    for (std::int64_t k = 0; k < outputs; ++k) {
+      const double second = output(k) - output(k) == 0 ? 1.0 : NAN;
+      slope[k] = static_cast<T>(factor * second * change(k));
+    }
+    return;
+  }
+  if (args.loss == Loss::logistic) {
+    const double e = exp(-fabs(output(0)));
+    slope[0] = static_cast<T>(factor * (e / ((1 + e) * (1 + e))) * change(0));
+    return;
+  }
+  double largest = output(0);
+  for (std::int64_t k = 1; k < outputs; ++k) {
+    if (output(k) > largest) largest = output(k);
+  }
+  double sum = 0;
+  double mean = 0;
+  for (std::int64_t k = 0; k < outputs; ++k) {
+    const double e = exp(output(k) - largest);
+    sum += e;
+    mean += e * change(k);
+  }
+  mean /= sum;
+  for (std::int64_t k = 0; k < outputs; ++k) {
+    const double share = exp(output(k) - largest) / sum;
+    slope[k] = static_cast<T>(factor * share * (change(k) - mean));
+  }
+}
+
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void example_curvature(const Launcher& for_each, const ExampleCurvatureArgs<T>& args) {
+  for_each(
+      "example_curvature", args.f.slots, args.f.rows,
+      [=] MF_KERNEL(std::int64_t slot, std::int64_t r) { example_curvature_of(args, slot, r); });
+}
+
 MF_CALLS_EITHER template <class T, class Launcher>
 MF_FN void gather_rows(const Launcher& for_each, const GatherRowsArgs<T>& args) {
   for_each("gather_rows", args.out.slots, args.out.size(),

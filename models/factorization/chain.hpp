@@ -18,6 +18,9 @@ namespace manyfold::factorization {
 /// Parameters, gradient and intermediate products of S slots. deep_linear: W = P_L. symmetric:
 /// W = P_L P_L^T, and the gradient is that of f / 2 (Li, Luo, Lyu 2021, eq. 2).
 template <class T>
+class ChainCurvature;
+
+template <class T>
 class Chain {
  public:
   Chain(Executor& executor, const Shape& shape, std::int64_t slots, kernels::MathMode math,
@@ -42,6 +45,16 @@ class Chain {
   /// W_h, (slot, n_h, n_{h-1}), h = 1 ... L.
   MatrixBatch<T> weight(std::int64_t h) const;
   MatrixBatch<T> weight_gradient(std::int64_t h) const;
+  /// W_h among vectors of a member's parameters, (slot, n_h, n_{h-1}).
+  template <class U>
+  MatrixBatch<U> layer(const VectorBatch<U>& of, std::int64_t h) const {
+    return {of.data + shape_.layer_offset(h),
+            of.slots,
+            shape_.layer_rows(h),
+            shape_.layer_cols(h),
+            of.slot_stride,
+            shape_.layer_cols(h)};
+  }
   /// P_h = W_h ... W_1, (slot, n_h, n_0), as `forward` left it.
   MatrixBatch<T> prefix(std::int64_t h) const;
   /// The end-to-end matrix W, (slot, rows, cols), as `forward` left it.
@@ -53,6 +66,8 @@ class Chain {
                 MatrixBatch<const T> b, MatrixBatch<T> c, T alpha = 1, T beta = 0) const;
 
  private:
+  friend class ChainCurvature<T>;  // goes the same ways along a direction
+
   MatrixBatch<T> matrix(T* data, std::int64_t rows, std::int64_t cols, std::int64_t stride) const {
     return {data, slots_, rows, cols, stride, cols};
   }

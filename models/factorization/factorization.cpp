@@ -4,11 +4,15 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/executor/memory.hpp"
 #include "kernels/norms.hpp"
+#include "models/curvature/ends.hpp"
+#include "models/curvature/probes.hpp"
 #include "models/factorization/chain.hpp"
+#include "models/factorization/curvature.hpp"
 #include "models/factorization/drawn_data.hpp"
 #include "models/factorization/objective.hpp"
 #include "models/factorization/penalty.hpp"
@@ -34,7 +38,8 @@ class FactorizationModel final : public Model {
                example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full, work),
         objective_(executor, example, chain_.shape(), slots, shared_problem),
         penalty_(executor, example, chain_.shape(), slots),
-        scene_(executor, chain_, objective_, scene_needs(example), work),
+        curvature_(make_curvature(example, work)),
+        scene_(executor, chain_, objective_, scene_needs(example), work, curvature_.get()),
         observers_(
             executor, example,
             [&](const std::string& name) {
@@ -53,6 +58,7 @@ class FactorizationModel final : public Model {
     }
     chain_.values().upload(host);
     observers_.load(members);
+    if (curvature_) curvature_->load(members);
     work_.in_each_window([&] {
       chain_.forward();
       scene_.evaluated();
@@ -89,14 +95,29 @@ class FactorizationModel final : public Model {
     observers_.observe(scene_, probe, out, stride);
   }
 
+  AnyCurvature curvature() override {
+    return curvature_ ? &curvature_->product() : static_cast<CurvatureProduct<T>*>(nullptr);
+  }
+
   std::vector<StateArray> state() override { return observers_.state(); }
 
  private:
+  std::unique_ptr<CurvatureEnds<T>> make_curvature(const Settings& example,
+                                                   kernels::WorkSlots& work) {
+    std::vector<CurvatureRequest> requests =
+        curvature_requests<Observed>(example, chain_.shape().parameters());
+    if (requests.empty()) return nullptr;
+    return std::make_unique<CurvatureEnds<T>>(
+        executor_, chain_.parameters().values, std::move(requests),
+        std::make_unique<ChainCurvature<T>>(executor_, chain_, objective_, penalty_, work), work);
+  }
+
   Executor& executor_;
   kernels::WorkSlots& work_;
   Chain<T> chain_;
   Objective<T> objective_;
   Penalty<T> penalty_;
+  std::unique_ptr<CurvatureEnds<T>> curvature_;  ///< null where no probe asks for it
   Scene<T> scene_;
   ObserversOf<Observed, T> observers_;
 };
@@ -146,6 +167,15 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
   footprint.work_bytes = Chain<T>::work_bytes(shape) + scene;
   footprint.bytes_per_slot +=
       Chain<T>::bytes_per_slot(shape) + Penalty<T>::bytes_per_slot(settings, shape) + scene;
+  const std::vector<CurvatureRequest> curvature =
+      curvature_requests<Observed>(settings, shape.parameters());
+  if (!curvature.empty()) {
+    const std::size_t product = ChainCurvature<T>::bytes_per_slot(shape);
+    footprint.work_bytes += product + CurvatureEnds<T>::work_bytes(shape.parameters(), curvature);
+    footprint.bytes_per_slot +=
+        product + CurvatureEnds<T>::bytes_per_slot(shape.parameters(), curvature);
+    footprint.shared_bytes += ChainCurvature<T>::shared_bytes(settings, shape);
+  }
   Probes::add_bytes(
       settings,
       [&](const std::string& name) {

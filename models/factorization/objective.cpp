@@ -314,6 +314,36 @@ void Objective<T>::gradient(MatrixBatch<const T> w, MatrixBatch<T> gradient, dou
 }
 
 template <class T>
+void Objective<T>::second_derivative(MatrixBatch<const T> dw, MatrixBatch<const T> zero,
+                                     MatrixBatch<T> out) const {
+  switch (kind_) {
+    case ObjectiveKind::full:
+      kernels::add_scaled<T>(
+          executor_, {.x = flatten(dw),
+                      .coefficient = convention_ == Convention::sum ? nullptr : factor_.data(),
+                      .add = false,
+                      .y = flatten(out)});
+      break;
+    case ObjectiveKind::completion:
+      kernels::residual<T>(
+          executor_, {.w = dw, .target = zero, .mask = mask(), .observed = true, .residual = out});
+      scale(out, nullptr);
+      break;
+    case ObjectiveKind::sensing: {
+      const MatrixBatch<T> r = measured(residual_);
+      measure(dw, r);
+      scale(r, nullptr);
+      spread(r, out);
+      break;
+    }
+    case ObjectiveKind::linear:
+      kernels::add_scaled<T>(executor_,
+                             {.x = flatten(dw), .scale = 0, .add = false, .y = flatten(out)});
+      break;
+  }
+}
+
+template <class T>
 void Objective<T>::stochastic_gradient(const kernels::StepControl& control,
                                        const StochasticGradient& what, MatrixBatch<const T> w,
                                        MatrixBatch<T> gradient) const {

@@ -50,6 +50,11 @@ class Objective {
   /// gradient <- grad f(w); loss (slot; may be null) <- f(w), the objective without penalties, less
   /// what objective.shift says. w, gradient: (slot, rows, cols). Kernels only.
   void gradient(MatrixBatch<const T> w, MatrixBatch<T> gradient, double* loss) const;
+  /// out <- (d^2 f / dW^2) dw, by how much grad f changes along dw, whatever W is; all (slot, rows,
+  /// cols). `zero`: zeros of W's shape, for completion only. Kernels only.
+  void second_derivative(MatrixBatch<const T> dw, MatrixBatch<const T> zero,
+                         MatrixBatch<T> out) const;
+  ObjectiveKind kind() const { return kind_; }
   /// gradient <- what StochasticGradient says of f: terms are the observed entries in row-major
   /// order (each of two mirrored ones by itself), the measurements, or the one term of a linear
   /// objective, which has no label for noise. Kernels only.

@@ -96,31 +96,77 @@ void Penalty<T>::add(const kernels::StepControl& control, const Chain<T>& chain,
   if (balance_) add_balance(control, chain, loss);
 }
 
+template <class T>
+MatrixBatch<T> Penalty<T>::difference(const Chain<T>& chain) const {
+  const std::int64_t r = inner_size(chain.shape());
+  return {difference_.data(), chain.slots(), r, r, balance_stride_, r};
+}
+
+template <class T>
+void Penalty<T>::compute_difference(const Chain<T>& chain) const {
+  const MatrixBatch<T> d = difference(chain);
+  chain.multiply(Transpose::yes, Transpose::no, chain.weight(2), chain.weight(2), d);
+  chain.multiply(Transpose::no, Transpose::yes, chain.weight(1), chain.weight(1), d, T(-1), T(1));
+}
+
+template <class T>
+void Penalty<T>::times_coefficient(const Chain<T>& chain) const {
+  const VectorBatch<T> d = flatten(difference(chain));
+  kernels::add_scaled<T>(
+      executor_, {.x = d, .scale = 4, .coefficient = balance_->data(), .add = false, .y = d});
+}
+
+template <class T>
+void Penalty<T>::spread(const Chain<T>& chain, MatrixBatch<const T> u, MatrixBatch<const T> v,
+                        MatrixBatch<T> to_u, MatrixBatch<T> to_v) const {
+  const MatrixBatch<const T> d = difference(chain);
+  chain.multiply(Transpose::no, Transpose::no, u, d, to_u, T(1), T(1));
+  chain.multiply(Transpose::no, Transpose::no, d, v, to_v, T(-1), T(1));
+}
+
 /// With D = U^T U - V^T V: the gradient of c ||D||^2 is 4c U D in U and -4c V D in V, and D is
 /// symmetric, so -4c D V^T in V^T.
 template <class T>
 void Penalty<T>::add_balance(const kernels::StepControl& control, const Chain<T>& chain,
                              double* loss) {
   balance_->update(control);
-  const std::int64_t r = inner_size(chain.shape());
-  const MatrixBatch<T> d{difference_.data(), chain.slots(), r, r, balance_stride_, r};
-  chain.multiply(Transpose::yes, Transpose::no, chain.weight(2), chain.weight(2), d);
-  chain.multiply(Transpose::no, Transpose::yes, chain.weight(1), chain.weight(1), d, T(-1), T(1));
+  compute_difference(chain);
   if (loss != nullptr) {
-    kernels::sum_of_squares<T>(executor_, {flatten(MatrixBatch<const T>(d)), square_.data(), 1});
+    kernels::sum_of_squares<T>(
+        executor_, {flatten(MatrixBatch<const T>(difference(chain))), square_.data(), 1});
     kernels::accumulate(
         executor_,
         {.slots = chain.slots(), .a = balance_->data(), .b = square_.data(), .out = loss});
   }
-  kernels::add_scaled<T>(executor_, {.x = flatten(d),
-                                     .scale = 4,
-                                     .coefficient = balance_->data(),
-                                     .add = false,
-                                     .y = flatten(d)});
-  chain.multiply(Transpose::no, Transpose::no, chain.weight(2), d, chain.weight_gradient(2), T(1),
-                 T(1));
-  chain.multiply(Transpose::no, Transpose::no, d, chain.weight(1), chain.weight_gradient(1), T(-1),
-                 T(1));
+  times_coefficient(chain);
+  spread(chain, chain.weight(2), chain.weight(1), chain.weight_gradient(2),
+         chain.weight_gradient(1));
+}
+
+/// Along U', V'^T these change by 4c (U D' + U' D) and -4c (D' V^T + D V'^T), where D' = U'^T U +
+/// U^T U' - V'^T V - V^T V'; the terms with D' are the Gauss-Newton matrix.
+template <class T>
+void Penalty<T>::add_curvature(CurvatureMatrix matrix, const Chain<T>& chain,
+                               VectorBatch<const T> vector, VectorBatch<T> product) {
+  decay_.add_curvature(vector, product);
+  if (!balance_) return;
+  const MatrixBatch<const T> u = chain.weight(2);
+  const MatrixBatch<const T> v = chain.weight(1);
+  const MatrixBatch<const T> moved_u = chain.layer(vector, 2);
+  const MatrixBatch<const T> moved_v = chain.layer(vector, 1);
+  const MatrixBatch<T> to_u = chain.layer(product, 2);
+  const MatrixBatch<T> to_v = chain.layer(product, 1);
+  const MatrixBatch<T> d = difference(chain);
+  chain.multiply(Transpose::yes, Transpose::no, moved_u, u, d);
+  chain.multiply(Transpose::yes, Transpose::no, u, moved_u, d, T(1), T(1));
+  chain.multiply(Transpose::no, Transpose::yes, moved_v, v, d, T(-1), T(1));
+  chain.multiply(Transpose::no, Transpose::yes, v, moved_v, d, T(-1), T(1));
+  times_coefficient(chain);
+  spread(chain, u, v, to_u, to_v);
+  if (matrix != CurvatureMatrix::hessian) return;
+  compute_difference(chain);
+  times_coefficient(chain);
+  spread(chain, moved_u, moved_v, to_u, to_v);
 }
 
 template class Penalty<float>;

@@ -18,6 +18,7 @@
 #include "core/executor/executor.hpp"
 #include "core/executor/memory.hpp"
 #include "kernels/stepping.hpp"
+#include "models/curvature/product.hpp"
 #include "models/factorization/chain.hpp"
 #include "models/training/hyperparameter.hpp"
 #include "models/training/weight_decay.hpp"
@@ -43,8 +44,19 @@ class Penalty {
   /// Adds the penalties' gradients to the chain's, which `backward` must have left there, and their
   /// values to loss (slot; may be null). Kernels only, and none without penalties.
   void add(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
+  /// product += the penalties' Hessian, or their Gauss-Newton matrix, times vector; coefficients as
+  /// `add` left them. Kernels only.
+  void add_curvature(CurvatureMatrix matrix, const Chain<T>& chain, VectorBatch<const T> vector,
+                     VectorBatch<T> product);
 
  private:
+  /// D = U^T U - V^T V, (slot, r, r).
+  MatrixBatch<T> difference(const Chain<T>& chain) const;
+  void compute_difference(const Chain<T>& chain) const;
+  /// D <- 4 c D; then U D is added to one layer and -D V^T to the other.
+  void times_coefficient(const Chain<T>& chain) const;
+  void spread(const Chain<T>& chain, MatrixBatch<const T> u, MatrixBatch<const T> v,
+              MatrixBatch<T> to_u, MatrixBatch<T> to_v) const;
   void add_balance(const kernels::StepControl& control, const Chain<T>& chain, double* loss);
 
   Executor& executor_;

@@ -63,6 +63,8 @@ void validate_pairs(const ProbeSettings& probe) {
                "a model with at least two layers");
 }
 
+std::int64_t parameter_count(const ProbeSettings& probe) { return probe.shape.parameters(); }
+
 std::int64_t hidden_neurons(const ProbeSettings& probe) {
   std::int64_t count = 0;
   for (std::int64_t h = 1; h < probe.shape.layers(); ++h) count += probe.shape.layer_rows(h);
@@ -71,10 +73,11 @@ std::int64_t hidden_neurons(const ProbeSettings& probe) {
 
 template <class T>
 Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-                const SceneNeeds& needs, kernels::WorkSlots& work)
+                const SceneNeeds& needs, kernels::WorkSlots& work, CurvatureEnds<T>* curvature)
     : executor_(executor),
       chain_(chain),
       objective_(objective),
+      curvature_(curvature),
       layer_is_fresh_(static_cast<std::size_t>(chain.shape().layers() + 1), false) {
   const Shape& s = chain.shape();
   workspace_ = work.buffer<double>(workspace(s, needs));
@@ -133,6 +136,7 @@ template <class T>
 void Scene<T>::evaluated() {
   spectrum_is_fresh_ = false;
   layer_is_fresh_.assign(layer_is_fresh_.size(), false);
+  if (curvature_ != nullptr) curvature_->evaluated();
 }
 
 template <class T>

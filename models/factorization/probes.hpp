@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "models/curvature/ends.hpp"
 #include "models/factorization/chain.hpp"
 #include "models/factorization/objective.hpp"
 #include "models/factorization/product_spectrum.hpp"
@@ -36,9 +37,10 @@ std::int64_t layer_rank_limit(const Shape& shape);
 
 /// What a probe wants of the scene beyond the products.
 struct SceneNeeds {
-  bool singular_values = false;        ///< of W
-  bool top_left_vector = false;        ///< of W; asks for singular values, too
-  bool layer_singular_values = false;  ///< of every layer
+  bool singular_values = false;                ///< of W
+  bool top_left_vector = false;                ///< of W; asks for singular values, too
+  bool layer_singular_values = false;          ///< of every layer
+  std::optional<CurvatureMatrix> curvature{};  ///< ends of whose spectrum one probe shows
 };
 
 /// What a probe may look at: the state that the model evaluated last, and helpers that several
@@ -47,7 +49,7 @@ template <class T>
 class Scene {
  public:
   Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& objective,
-        const SceneNeeds& needs, kernels::WorkSlots& work);
+        const SceneNeeds& needs, kernels::WorkSlots& work, CurvatureEnds<T>* curvature);
 
   Executor& executor() const { return executor_; }
   const Chain<T>& chain() const { return chain_; }
@@ -71,6 +73,9 @@ class Scene {
   /// layer_spectra_stride() apart, layers layer_rank_limit() apart.
   const double* layer_singular_values(std::int64_t h);
   std::int64_t layer_spectra_stride() const;
+  const double* curvature_ends(const CurvatureRequest& request) {
+    return curvature_->ends(request);
+  }
   /// Told by the model when it evaluates: what was computed before is stale.
   void evaluated();
 
@@ -86,6 +91,7 @@ class Scene {
   Executor& executor_;
   const Chain<T>& chain_;
   const Objective<T>& objective_;
+  CurvatureEnds<T>* curvature_;  ///< null where no probe asks for it
   bool spectrum_is_fresh_ = false;
   std::vector<bool> layer_is_fresh_;
   Buffer<double> spectrum_;
@@ -122,6 +128,8 @@ std::vector<std::int64_t> each_layer(const ProbeSettings& probe);
 std::vector<std::int64_t> each_pair(const ProbeSettings& probe);
 /// Rejects a probe of neighbouring layers of a model that has only one.
 void validate_pairs(const ProbeSettings& probe);
+/// Of a member.
+std::int64_t parameter_count(const ProbeSettings& probe);
 /// Hidden units of all pairs.
 std::int64_t hidden_neurons(const ProbeSettings& probe);
 

@@ -164,7 +164,7 @@ void Net<T>::spread() const {
 }
 
 template <class T>
-void Net<T>::collect(std::int64_t h, bool add) const {
+void Net<T>::collect(std::int64_t h, const VectorBatch<T>& all, bool add) const {
   const Weight& w = description_.weights[static_cast<std::size_t>(h - 1)];
   const Places& pattern = patterns_[static_cast<std::size_t>(h - 1)];
   kernels::collect_weights<T>(executor_,
@@ -172,7 +172,7 @@ void Net<T>::collect(std::int64_t h, bool add) const {
                                pattern.begins.data(),
                                pattern.places.data(),
                                add,
-                               {gradient_.data() + w.offset, slots_, w.size(), stride_}});
+                               {all.data + w.offset, slots_, w.size(), all.slot_stride}});
 }
 
 template <class T>
@@ -239,13 +239,6 @@ double Net<T>::state_scale(std::int64_t layer) const {
 }
 
 template <class T>
-template <class U>
-MatrixBatch<U> Net<T>::by_place(const MatrixBatch<U>& m, std::int64_t places) {
-  const std::int64_t cols = m.cols / places;
-  return {m.data, m.slots, m.rows * places, cols, m.slot_stride, cols};
-}
-
-template <class T>
 void Net<T>::multiply(Transpose ta, Transpose tb, MatrixBatch<const T> a, MatrixBatch<const T> b,
                       MatrixBatch<T> c, double alpha, bool add, const Ending& ending) const {
   kernels::gemm<T>(executor_, {ta, tb, static_cast<T>(alpha), a, b, add ? T(1) : T(0), c, math_,
@@ -289,7 +282,11 @@ typename Net<T>::Ending Net<T>::backward_ending(std::size_t step) const {
 
 template <class T>
 MatrixBatch<const T> Net<T>::operand(const Node& node, const Layer& layer) {
-  const MatrixBatch<const T> in = value(node.in);
+  return operand(value(node.in), layer);
+}
+
+template <class T>
+MatrixBatch<const T> Net<T>::operand(const MatrixBatch<const T>& in, const Layer& layer) {
   if (layer.kind == LayerKind::dense) return in;
   const std::int64_t size = layer.window.places() * layer.window.patch_size();
   const MatrixBatch<T> patches = matrix(patches_, padded<T>(rows_ * tape_.patches), size);
@@ -398,7 +395,7 @@ void Net<T>::backward(bool add) {
       const bool shared = w.pattern != nullptr;
       multiply(flip, keep, terms.slope, terms.in, weight_gradient(terms.h), terms.scale,
                add && !shared);
-      if (shared) collect(terms.h, add);
+      if (shared) collect(terms.h, parameters().gradient, add);
     }
   });
 }

@@ -32,6 +32,9 @@ struct LayerTerms {
 };
 
 template <class T>
+class NetTangent;
+
+template <class T>
 class Net {
  public:
   /// `rows`: the most examples that are evaluated at once.
@@ -89,6 +92,8 @@ class Net {
   double state_scale(std::int64_t layer) const;  ///< that factor
 
  private:
+  friend class NetTangent<T>;  // goes the same ways along a direction
+
   MatrixBatch<T> matrix(const Buffer<T>& buffer, std::int64_t stride, std::int64_t cols) const {
     return {buffer.data(), slots_, current_rows_, cols, stride, cols};
   }
@@ -100,7 +105,10 @@ class Net {
   const Node& node_of(std::int64_t layer) const;
   /// A value of a convolution's output as one row a place.
   template <class U>
-  static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places);
+  static MatrixBatch<U> by_place(const MatrixBatch<U>& m, std::int64_t places) {
+    const std::int64_t cols = m.cols / places;
+    return {m.data, m.slots, m.rows * places, cols, m.slot_stride, cols};
+  }
 
   /// How a product ends where the rectifier that follows, or its slope on the way back, is in its
   /// place: together with it.
@@ -120,8 +128,10 @@ class Net {
   MatrixBatch<const T> operand(const Node& node, const Layer& layer);
   void product_back(const BackwardStep& step, const Node& node, const Layer& layer,
                     const std::function<void(const LayerTerms<T>&)>& see, const Ending& ending);
-  /// The gradient in v from the one in the whole matrix, added to what is there where `add`.
-  void collect(std::int64_t h, bool add) const;
+  /// The gradient in v, among those in `all` parameters, from weight_gradient(h), the one in the
+  /// whole matrix; added to what is there where `add`.
+  void collect(std::int64_t h, const VectorBatch<T>& all, bool add) const;
+  MatrixBatch<const T> operand(const MatrixBatch<const T>& in, const Layer& layer);
   void multiply(kernels::Transpose ta, kernels::Transpose tb, MatrixBatch<const T> a,
                 MatrixBatch<const T> b, MatrixBatch<T> c, double alpha, bool add,
                 const Ending& ending = Ending()) const;

@@ -4,13 +4,17 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "core/executor/memory.hpp"
 #include "kernels/norms.hpp"
+#include "models/curvature/ends.hpp"
+#include "models/curvature/probes.hpp"
 #include "models/data/drawn_arrays.hpp"
+#include "models/network/curvature.hpp"
 #include "models/network/description.hpp"
 #include "models/network/net.hpp"
 #include "models/network/objective.hpp"
@@ -28,8 +32,9 @@ using kernels::MathMode;
 template <class T>
 class NetworkModel final : public Model {
  public:
-  NetworkModel(Executor& executor, const Settings& example, std::int64_t slots, bool shared_problem)
-      : NetworkModel(executor, example, description_of(example), slots, shared_problem) {}
+  NetworkModel(Executor& executor, const Settings& example, std::int64_t slots, bool shared_problem,
+               kernels::WorkSlots& work)
+      : NetworkModel(executor, example, description_of(example), slots, shared_problem, work) {}
 
   void load(std::span<const Settings> members) override {
     objective_.load(members);
@@ -46,7 +51,8 @@ class NetworkModel final : public Model {
     if (!frozen.empty()) net_.frozen().upload(frozen);
     gram_set_.load(objective_);
     observers_.load(members);
-    Scene<T> scene{net_, objective_, gram_set_};
+    if (curvature_) curvature_->load(members);
+    Scene<T> scene{net_, objective_, gram_set_, curvature_.get()};
     observers_.remember(scene);
     gram_set_.forget();
   }
@@ -56,6 +62,7 @@ class NetworkModel final : public Model {
   void evaluate(const kernels::StepControl& control, Wanted wanted) override {
     gram_set_.forget();
     double* loss = wanted.train_loss ? control.train_loss : nullptr;
+    if (curvature_) curvature_->evaluated();
     objective_.gradient(loss);
     decay_.add(control, net_.parameters(), loss);
     if (wanted.grad_norm2) {
@@ -72,15 +79,19 @@ class NetworkModel final : public Model {
   const std::int64_t* terms() override { return objective_.terms(); }
 
   void observe(const std::string& probe, double* out, std::int64_t stride) override {
-    Scene<T> scene{net_, objective_, gram_set_};
+    Scene<T> scene{net_, objective_, gram_set_, curvature_.get()};
     observers_.observe(scene, probe, out, stride);
+  }
+
+  AnyCurvature curvature() override {
+    return curvature_ ? &curvature_->product() : static_cast<CurvatureProduct<T>*>(nullptr);
   }
 
   std::vector<StateArray> state() override { return observers_.state(); }
 
  private:
   NetworkModel(Executor& executor, const Settings& example, const Description& description,
-               std::int64_t slots, bool shared_problem)
+               std::int64_t slots, bool shared_problem, kernels::WorkSlots& work)
       : executor_(executor),
         net_(executor, description, slots, Objective<T>::rows(example, description),
              example.text("precision") == "tf32" ? MathMode::tf32 : MathMode::full),
@@ -88,12 +99,23 @@ class NetworkModel final : public Model {
         decay_(executor, example, slots),
         gram_set_(executor, description, gram_requests(example, description, data_size(example)),
                   slots, net_.rows(), shared_problem),
+        curvature_(make_curvature(example, work)),
         observers_(
             executor, example,
             [&, data = data_size(example)](const std::string& name) {
               return ProbeSettings{{example, name}, net_.description(), data};
             },
             slots) {}
+
+  std::unique_ptr<CurvatureEnds<T>> make_curvature(const Settings& example,
+                                                   kernels::WorkSlots& work) {
+    std::vector<CurvatureRequest> requests =
+        curvature_requests<Observed>(example, net_.description().parameters);
+    if (requests.empty()) return nullptr;
+    return std::make_unique<CurvatureEnds<T>>(
+        executor_, net_.parameters().values, std::move(requests),
+        std::make_unique<NetCurvature<T>>(net_, objective_, decay_), work);
+  }
 
   static void put(const std::vector<double>& from, std::vector<T>& to, std::size_t first) {
     for (std::size_t i = 0; i < from.size(); ++i) to[first + i] = static_cast<T>(from[i]);
@@ -104,6 +126,7 @@ class NetworkModel final : public Model {
   Objective<T> objective_;
   WeightDecay<T> decay_;
   GramSet<T> gram_set_;
+  std::unique_ptr<CurvatureEnds<T>> curvature_;  ///< null where no probe asks for it
   ObserversOf<Observed, T> observers_;
 };
 
@@ -158,6 +181,12 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
     footprint.bytes_per_slot +=
         Grams<T>::bytes_per_slot(description, request, rows, shared_problem);
     footprint.shared_bytes += Grams<T>::shared_bytes(description, request, rows, shared_problem);
+  }
+  const std::vector<CurvatureRequest> curvature =
+      curvature_requests<Observed>(settings, description.parameters);
+  if (!curvature.empty()) {
+    footprint.bytes_per_slot += NetTangent<T>::bytes_per_slot(description, rows) +
+                                CurvatureEnds<T>::bytes_per_slot(description.parameters, curvature);
   }
   Probes::add_bytes(
       settings,
@@ -220,8 +249,8 @@ std::vector<DrawnArray> drawn(const Settings& settings) {
 }
 
 std::unique_ptr<Model> make(Executor& executor, const Settings& example, std::int64_t slots,
-                            bool shared_problem, kernels::WorkSlots&) {
-  return make_model<NetworkModel>(executor, example, slots, shared_problem);
+                            bool shared_problem, kernels::WorkSlots& work) {
+  return make_model<NetworkModel>(executor, example, slots, shared_problem, work);
 }
 
 }  // namespace

@@ -181,6 +181,25 @@ void Objective<T>::show(Set set, std::int64_t first, std::int64_t count) {
 }
 
 template <class T>
+void Objective<T>::multiply_curvature(NetTangent<T>& tangent, CurvatureMatrix matrix,
+                                      VectorBatch<const T> vector, VectorBatch<T> product) {
+  const double weight = weight_of(size_.train);
+  each_pass(Set::train, [&](std::int64_t first, std::int64_t count) {
+    tangent.forward(vector);
+    kernels::example_curvature<T>(executor_, {.f = net_.output(),
+                                              .scale = net_.output_scale(),
+                                              .loss = loss_,
+                                              .weight = weight,
+                                              .tangent = tangent.output(),
+                                              .slope = tangent.output_slope()});
+    if (matrix == CurvatureMatrix::hessian) {
+      slopes({first, count, nullptr, weight, nullptr, nullptr});
+    }
+    tangent.backward(matrix, product, first > 0);
+  });
+}
+
+template <class T>
 void Objective<T>::each_pass(Set set, const std::function<void(std::int64_t, std::int64_t)>& see) {
   const Examples<T>& examples = this->examples(set);
   const std::int64_t rows = rows_of_pass(examples.count(), net_.rows());

@@ -11,8 +11,10 @@
 #include "core/executor/memory.hpp"
 #include "kernels/examples.hpp"
 #include "kernels/stepping.hpp"
+#include "models/curvature/product.hpp"
 #include "models/network/examples.hpp"
 #include "models/network/net.hpp"
+#include "models/network/net_tangent.hpp"
 #include "models/training/model.hpp"
 
 namespace manyfold::network {
@@ -42,6 +44,12 @@ class Objective {
   /// As Model::evaluate_stochastic. Kernels only.
   void stochastic_gradient(const kernels::StepControl& control, const StochasticGradient& what);
   const std::int64_t* terms() const { return terms_.data(); }
+
+  /// product <- the Hessian of the train loss at the network's weights, or its Gauss-Newton matrix,
+  /// times `vector`, (slot, parameter) both. Leaves the gradient and what the activations show as
+  /// `gradient` did. Kernels only.
+  void multiply_curvature(NetTangent<T>& tangent, CurvatureMatrix matrix,
+                          VectorBatch<const T> vector, VectorBatch<T> product);
 
   std::int64_t count(Set set) const { return examples(set).count(); }
   /// Evaluates examples first, first + 1, ... of a set, at most as many as the network has rows, if

@@ -49,6 +49,8 @@ void validate_pairs(const ProbeSettings& probe) {
                "a network with at least two trained weights");
 }
 
+std::int64_t parameter_count(const ProbeSettings& probe) { return probe.description.parameters; }
+
 void validate_test(const ProbeSettings& probe) {
   if (probe.data.test > 0) return;
   probe.reject("a probe of the test examples", "data that have some");

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/config/settings.hpp"
+#include "models/curvature/ends.hpp"
 #include "models/network/description.hpp"
 #include "models/network/grams.hpp"
 #include "models/network/net.hpp"
@@ -40,12 +42,17 @@ struct Scene {
   Net<T>& net;
   Objective<T>& objective;
   GramSet<T>& gram_set;
+  CurvatureEnds<T>* curvature = nullptr;  ///< where a probe asks for it
 
   Executor& executor() const { return net.executor(); }
   std::int64_t slots() const { return net.slots(); }
   const Description& description() const { return net.description(); }
   const Grams<T>& grams(const GramRequest& request) const {
     return gram_set.at(request, net, objective);
+  }
+
+  const double* curvature_ends(const CurvatureRequest& request) const {
+    return curvature->ends(request);
   }
 
   // What layer_observers.hpp looks at: the trained weights, of a pattern its free parameters;
@@ -61,8 +68,9 @@ struct Observed {
   template <class T>
   using Scene = network::Scene<T>;
   struct Needs {
-    bool grams = false;        ///< Gram matrices: their sum
-    bool layer_grams = false;  ///< and one of each layer
+    bool grams = false;                          ///< Gram matrices: their sum
+    bool layer_grams = false;                    ///< and one of each layer
+    std::optional<CurvatureMatrix> curvature{};  ///< ends of whose spectrum it shows
   };
 };
 template <class T>
@@ -89,6 +97,8 @@ std::vector<std::int64_t> each_pair(const ProbeSettings& probe);
 void validate_pairs(const ProbeSettings& probe);
 /// Hidden neurons, of convolutions channels, of all pairs.
 std::int64_t hidden_neurons(const ProbeSettings& probe);
+/// Of a member, those that are trained.
+std::int64_t parameter_count(const ProbeSettings& probe);
 /// Rejects a probe of test examples where there are none.
 void validate_test(const ProbeSettings& probe);
 

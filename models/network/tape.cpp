@@ -130,7 +130,8 @@ class Maker {
   }
 
   void backward() {
-    const std::vector<bool> needed = trained();
+    tape_.trained = trained();
+    const std::vector<bool>& needed = tape_.trained;
     std::vector<std::optional<Gradient>> gradients(tape_.values.size());
     gradients[static_cast<std::size_t>(tape_.output)] =
         Gradient{allocate(value(tape_.output).shape.size()), 1};

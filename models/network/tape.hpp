@@ -50,6 +50,7 @@ struct Tape {
   std::vector<Node> nodes;             ///< from the input
   std::vector<BackwardStep> backward;  ///< from the output
   int output = 0;                      ///< the value that is the network's output
+  std::vector<bool> trained;           ///< of each value: whether a trained weight lies below it
   std::vector<std::int64_t> storage;   ///< elements an example of each
   std::vector<std::int64_t> buffers;   ///< likewise, of gradients; the output's is number 0
   std::int64_t patches = 0;            ///< elements an example of the largest patches

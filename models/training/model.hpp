@@ -21,6 +21,7 @@
 #include "core/view.hpp"
 #include "kernels/stepping.hpp"
 #include "kernels/work_slots.hpp"
+#include "models/curvature/product.hpp"
 
 namespace manyfold {
 
@@ -54,6 +55,7 @@ struct Parameters {
   VectorBatch<T> gradient;
 };
 using AnyParameters = std::variant<Parameters<float>, Parameters<double>>;
+using AnyCurvature = std::variant<CurvatureProduct<float>*, CurvatureProduct<double>*>;
 
 /// Elements from one slot to the next where each has `elements`: slots start on cache lines, so
 /// that a slot's vectors do not straddle its neighbour's.
@@ -124,6 +126,8 @@ class Model {
   /// Values of one probe at the parameters that `evaluate` saw last: as many doubles per slot as
   /// the product of its extents, slots `stride` apart. Kernels only.
   virtual void observe(const std::string& probe, double* out, std::int64_t stride) = 0;
+  /// Products with its curvature; null where no probe asks for one.
+  virtual AnyCurvature curvature() { return {}; }
   /// What probes remember of a member's start, beside the parameters.
   virtual std::vector<StateArray> state() { return {}; }
 };

@@ -263,7 +263,10 @@ void add_probe_keys(Spec& spec) {
         const auto known = std::find_if(keys.begin(), keys.end(),
                                         [&](const KeySpec& k) { return k.path == pattern; });
         if (known != keys.end()) {
-          known->when.front().values.push_back(kind.name);
+          auto& kinds = known->when.front().values;
+          if (std::find(kinds.begin(), kinds.end(), kind.name) == kinds.end()) {
+            kinds.push_back(kind.name);
+          }
           continue;
         }
         KeySpec named = key;
@@ -275,16 +278,25 @@ void add_probe_keys(Spec& spec) {
     }
   }
   spec.add(kind_key);
+  std::vector<KeySpec> own;  // of probes under their own names, for every model that has them
   for (const ModelKind& model : model_kinds()) {
     for (const ProbeKind& kind : model.probes()) {
       for (KeySpec key : kind.keys) {
         key.path = path(kind.name, key.path);
+        const auto known = std::find_if(own.begin(), own.end(),
+                                        [&](const KeySpec& k) { return k.path == key.path; });
+        if (known != own.end()) {
+          auto& models = known->when.front().values;
+          models.insert(models.end(), model.names.begin(), model.names.end());
+          continue;
+        }
         key.when = {{"model.kind", model.names}};
         key.with_table = true;
-        spec.add(key);
+        own.push_back(std::move(key));
       }
     }
   }
+  for (const KeySpec& key : own) spec.add(key);
   for (const KeySpec& key : keys) spec.add(key);
 }
 

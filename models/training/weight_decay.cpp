@@ -67,6 +67,13 @@ void WeightDecay<T>::add(const kernels::StepControl& control, const Parameters<T
                                   .out = loss});
 }
 
+template <class T>
+void WeightDecay<T>::add_curvature(VectorBatch<const T> vector, VectorBatch<T> product) const {
+  if (!lambda_) return;
+  kernels::add_scaled<T>(
+      executor_, {.x = vector, .scale = gradient_, .coefficient = lambda_->data(), .y = product});
+}
+
 template class WeightDecay<float>;
 template class WeightDecay<double>;
 

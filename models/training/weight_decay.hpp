@@ -38,6 +38,9 @@ class WeightDecay {
   void load(std::span<const Settings> members);
   /// Adds to the gradient, and to loss (slot; may be null). Kernels only, and none without the key.
   void add(const kernels::StepControl& control, const Parameters<T>& parameters, double* loss);
+  /// Adds the penalty's Hessian, lambda times the identity, times a vector: lambda as `add` left
+  /// it. (slot, parameter) both. Kernels only.
+  void add_curvature(VectorBatch<const T> vector, VectorBatch<T> product) const;
 
  private:
   Executor& executor_;

@@ -641,6 +641,18 @@ std::vector<BadInput> experiments() {
        {"small.toml:28: probes.tail.tolerance: belongs to probes.tail.kind = \"numerical_rank\", "
         "but "
         "here probes.tail.kind is \"low_rankness\""}},
+      {"SharpnessWithoutSteps",
+       bad_input,
+       {{"layer_norm2 = {", "sharpness = { lanczos_steps = 0,"}},
+       {},
+       {"small.toml:28: probes.sharpness.lanczos_steps: found 0, expected an integer >= 1 and <= "
+        "10000\n"}},
+      {"SharpnessOfTooManySteps",
+       bad_input,
+       {{"layer_norm2 = {", "tail = { kind = \"least_curvature\", lanczos_steps = 20000,"}},
+       {},
+       {"small.toml:28: probes.tail.lanczos_steps: found 20000, expected an integer >= 1 and <= "
+        "10000\n"}},
       {"SchattenNormOfZero",
        bad_input,
        {{"layer_norm2 = {", "schatten_norm = { p = 0,"}},

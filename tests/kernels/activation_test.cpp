@@ -133,6 +133,59 @@ TEST_P(Activations, FollowTheirDefinitions) {
   }
 }
 
+/// s''(u) u' dy beside y' = s'(u) u', by a central difference of the slope's own definition.
+TEST_P(Activations, CurvatureIsTheChangeOfTheSlope) {
+  std::mt19937_64 random(test_seed());
+  constexpr std::int64_t slots = 2;
+  constexpr std::int64_t count = 70;
+  constexpr std::int64_t stride = count + 3;
+  const double scale = 0.7;
+  for (const Activation kind : all_kinds) {
+    auto z = random_vector<double>(slots * stride, random, 2);
+    z[static_cast<std::size_t>(stride)] = std::nan("");  // slot 1
+    z[1] = 60;
+    z[2] = -60;
+    const auto change = random_vector<double>(slots * stride, random);  // u'
+    const auto dy = random_vector<double>(slots * stride, random);
+    std::vector<double> state = z;
+    std::vector<double> tangent(z.size());
+    std::vector<long double> expected(z.size());
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      const long double u = static_cast<long double>(scale) * z[i];
+      if (slope_follows_from_output(kind)) state[i] = static_cast<double>(defined(kind, u));
+      tangent[i] = static_cast<double>(defined_slope(kind, u) * change[i]);
+      constexpr long double h = 1e-6L;
+      const bool kink = std::abs(u) < h;
+      expected[i] = kink ? 0
+                         : (defined_slope(kind, u + h) - defined_slope(kind, u - h)) / (2 * h) *
+                               change[i] * dy[i];
+    }
+    const auto on_state = to_device(executor(), state);
+    const auto on_tangent = to_device(executor(), tangent);
+    const auto on_dy = to_device(executor(), dy);
+    const auto dz = to_device(executor(), std::vector<double>(z.size(), 0.25));
+    activation_curvature<double>(executor(), {.kind = kind,
+                                              .scale = scale,
+                                              .state = {on_state.data(), slots, count, stride},
+                                              .tangent = {on_tangent.data(), slots, count, stride},
+                                              .dy = {on_dy.data(), slots, count, stride},
+                                              .factor = -2,
+                                              .dz = {dz.data(), slots, count, stride}});
+    const auto found = dz.download();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const bool between = i % stride >= static_cast<std::size_t>(count);
+      if (i == static_cast<std::size_t>(stride) && is_curved(kind)) {
+        EXPECT_TRUE(std::isnan(found[i])) << static_cast<int>(kind);
+      } else if (between || i == static_cast<std::size_t>(stride)) {
+        EXPECT_EQ(found[i], 0.25);
+      } else {
+        EXPECT_NEAR(found[i], 0.25 - 2 * static_cast<double>(expected[i]), 1e-10)
+            << static_cast<int>(kind) << " at " << z[i];
+      }
+    }
+  }
+}
+
 TEST_P(Activations, MayOverwriteTheirInput) {
   const std::vector<double> z{-1, 2, 3};
   for (const Activation kind : all_kinds) {

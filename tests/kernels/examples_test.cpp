@@ -165,6 +165,67 @@ TEST_P(ExampleTerms, AreTheLossesAndTheirGradients) {
   }
 }
 
+/// Central differences of slopes in long double, along a random direction.
+TEST_P(ExampleTerms, CurvatureIsTheChangeOfTheSlope) {
+  std::mt19937_64 random(test_seed());
+  const double scale = 0.7;
+  const double weight = 1.25;
+  for (const auto& [loss, outputs] : {std::pair<Loss, std::int64_t>{Loss::squared, 3},
+                                      {Loss::cross_entropy, 1},
+                                      {Loss::cross_entropy, 5},
+                                      {Loss::logistic, 1}}) {
+    for (const bool in_place : {false, true}) {
+      Table<double> table(37, 50, outputs, random);
+      table.f[0] = 500;  // nothing overflows
+      const auto nan_at = static_cast<std::size_t>(table.f_slot() + 4 * table.f_row());
+      const auto direction = random_vector<double>(table.slots * table.f_slot(), random);
+      const std::vector<double> finite = table.f;
+      table.f[nan_at] = std::nan("");  // slot 1, row 4
+      const auto f = to_device(executor(), table.f);
+      const auto tangent = to_device(executor(), direction);
+      const auto out = to_device(executor(), poisoned<double>(table.slots * table.f_slot()));
+      const auto view = [&](const Buffer<double>& buffer) {
+        return MatrixBatch<double>{buffer.data(), table.slots,    table.rows,
+                                   outputs,       table.f_slot(), table.f_row()};
+      };
+      example_curvature<double>(executor(), {.f = view(f),
+                                             .scale = scale,
+                                             .loss = loss,
+                                             .weight = weight,
+                                             .tangent = view(tangent),
+                                             .slope = view(in_place ? tangent : out)});
+      const auto found = (in_place ? tangent : out).download();
+      for (std::int64_t s = 0; s < table.slots; ++s) {
+        for (std::int64_t r = 0; r < table.rows; ++r) {
+          const auto from = static_cast<std::size_t>(s * table.f_slot() + r * table.f_row());
+          const auto k_end = static_cast<std::size_t>(outputs);
+          constexpr long double h = 1e-6L;
+          std::vector<std::vector<long double>> slopes;
+          for (const long double side : {-h, h}) {
+            std::vector<long double> moved;
+            for (std::size_t k = 0; k < k_end; ++k) {
+              moved.push_back(scale * (finite[from + k] + side * direction[from + k]));
+            }
+            slopes.push_back(defined(loss, moved, std::vector<long double>(k_end, 0.3L), 0).slope);
+          }
+          for (std::size_t k = 0; k < k_end; ++k) {
+            if (from == nan_at) {
+              EXPECT_TRUE(std::isnan(found[from + k]) || (loss == Loss::squared && k > 0));
+              continue;
+            }
+            const auto expected =
+                static_cast<double>(weight * scale * (slopes[1][k] - slopes[0][k]) / (2 * h));
+            EXPECT_NEAR(found[from + k], expected, 1e-9) << static_cast<int>(loss);
+          }
+          if (!in_place) {
+            EXPECT_TRUE(std::isnan(found[from + k_end])) << "wrote between rows";
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(ExampleTerms, LargeOutputsDoNotOverflow) {
   const auto f = to_device(executor(), std::vector<double>{1000, -1000, 900, -2000, 0, 3000});
   const auto labels = to_device(executor(), std::vector<std::int32_t>{1, 1});

@@ -23,6 +23,7 @@ class Bench {
   Bench(Executor& executor, const Experiment& experiment, std::int64_t slots, bool shared_problem)
       : executor_(executor),
         experiment_(experiment),
+        slots_(slots),
         control_(executor, slots),
         work_(executor, slots, slots) {
     std::vector<Settings> members;
@@ -40,6 +41,7 @@ class Bench {
   }
 
   Model& model() { return *model_; }
+  std::int64_t slots() const { return slots_; }
   kernels::StepControl control() const { return control_.control(); }
   Settings settings(std::int64_t member = 0) const { return experiment_.member(member); }
   const Footprint& footprint() const { return footprint_; }
@@ -86,6 +88,7 @@ class Bench {
 
   Executor& executor_;
   Experiment experiment_;
+  std::int64_t slots_;
   ControlBlock control_;
   Footprint footprint_;
   std::size_t allocated_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tests/models/bench.hpp"
+#include "tests/models/curvature.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -126,6 +127,59 @@ TEST_P(GradientOnDevice, EqualsCentralDifferences) {
 TEST_P(GradientOnDevice, EqualsCentralDifferencesOfEveryObjective) {
   const auto device = executor();
   for (const GradientCase& one : objective_cases()) expect_central_differences(*device, one);
+}
+
+TEST_P(GradientOnDevice, CurvatureEqualsDenseHessians) {
+  const auto device = executor();
+  for (const auto& all : {cases(), objective_cases()}) {
+    for (const GradientCase& one : all) {
+      SCOPED_TRACE(one.name);
+      expect_exact_curvature(*device, factorization(one.model, one.objective));
+    }
+  }
+}
+
+/// J^T H J, J by central differences of W and H the Hessian of the same objective in W, which is
+/// that of a single layer.
+TEST_P(GradientOnDevice, GaussNewtonMatricesAreThoseOfTheEndToEndMatrix) {
+  const auto device = executor();
+  int compared = 0;
+  for (const GradientCase& one : objective_cases()) {
+    if (!one.name.ends_with("plain")) continue;    // others have penalties
+    if (one.name.starts_with("scalar")) continue;  // no single layer has its target
+    SCOPED_TRACE(one.name);
+    const bool symmetric = one.factor != 1;
+    const std::string toml =
+        with_curvature(factorization(one.model, one.objective)) + "end_to_end = { every = 5 }\n";
+    const std::int64_t entries = symmetric ? 9 : 6;
+    std::vector<double> all;
+    const auto of = [&](Bench& bench, std::int64_t slot) {
+      if (slot == 0) all = observed(*device, bench, "end_to_end", bench.slots(), entries);
+      const auto from = all.begin() + slot * entries;
+      return std::vector<double>(from, from + entries);
+    };
+    const std::vector<double> jacobian = differences(*device, toml, of);
+    const std::string layer = std::string("[model]\nkind = \"deep_linear\"\nsizes = ") +
+                              (symmetric ? "[3, 3]\n" : "[2, 3]\n");
+    const Dense inner = products(*device, with_curvature(factorization(layer, one.objective)),
+                                 CurvatureMatrix::hessian);
+    const Dense found = products(*device, toml, CurvatureMatrix::gauss_newton);
+    const std::size_t n = found.n;
+    std::vector<double> expected(n * n);
+    for (std::size_t a = 0; a < inner.n; ++a) {
+      for (std::size_t b = 0; b < inner.n; ++b) {
+        for (std::size_t i = 0; i < n; ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            expected[i * n + j] +=
+                one.factor * inner.at(a, b) * jacobian[a * n + i] * jacobian[b * n + j];
+          }
+        }
+      }
+    }
+    EXPECT_LT(distance(found.values, expected), 1e-7 * std::max(norm_of(expected), 1e-3));
+    ++compared;
+  }
+  EXPECT_EQ(compared, 20);
 }
 
 TEST_P(GradientOnDevice, EqualsAValueWorkedOutByHand) {

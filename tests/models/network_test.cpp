@@ -14,6 +14,7 @@
 #include "models/training/optimizer.hpp"
 #include "tests/kernels/devices.hpp"
 #include "tests/models/bench.hpp"
+#include "tests/models/curvature.hpp"
 #include "tests/models/network_cases.hpp"
 
 namespace manyfold::testing {
@@ -41,6 +42,96 @@ TEST_P(NetworkOnDevice, GradientsOfPresetsEqualCentralDifferences) {
 
 TEST_P(NetworkOnDevice, GradientsOfLossesEqualCentralDifferences) {
   expect_central_differences(*executor(), loss_cases());
+}
+
+void expect_exact_curvatures(Executor& device, const std::vector<NetworkCase>& cases) {
+  for (const NetworkCase& one : cases) {
+    SCOPED_TRACE(one.name);
+    expect_exact_curvature(device, one.toml);
+  }
+}
+
+TEST_P(NetworkOnDevice, CurvatureOfLayersEqualsDenseHessians) {
+  expect_exact_curvatures(*executor(), layer_cases());
+}
+
+TEST_P(NetworkOnDevice, CurvatureOfPresetsEqualsDenseHessians) {
+  expect_exact_curvatures(*executor(), preset_cases());
+}
+
+TEST_P(NetworkOnDevice, CurvatureOfLossesEqualsDenseHessians) {
+  expect_exact_curvatures(*executor(), loss_cases());
+}
+
+/// J^T (d^2 L / dF^2) J + lambda, J by central differences of the outputs.
+TEST_P(NetworkOnDevice, GaussNewtonMatricesAreThoseOfTheOutputs) {
+  const auto device = executor();
+  std::vector<NetworkCase> cases = loss_cases();
+  const std::vector<std::size_t> outputs{3, 3, 1, 3, 3, 1, 3};
+  ASSERT_EQ(cases.size(), outputs.size());
+  for (std::size_t c = 0; c < cases.size(); ++c) {
+    SCOPED_TRACE(cases[c].name);
+    const std::string toml = with_curvature(cases[c].toml) + "outputs = { every = 5 }\n";
+    const std::size_t k = outputs[c];
+    const auto values = static_cast<std::int64_t>(5 * k);
+    std::vector<double> all;  // of every slot of the bench that is looked at, once
+    const auto of = [&](Bench& bench, std::int64_t slot) {
+      const auto slots = bench.slots();
+      if (slot == 0) all = observed(*device, bench, "outputs", slots, values);
+      const auto from = all.begin() + slot * values;
+      return std::vector<double>(from, from + values);
+    };
+    Bench bench(*device, toml, 1);
+    bench.evaluate();
+    const std::vector<double> f = of(bench, 0);
+    const std::vector<double> jacobian = differences(*device, toml, of);
+    const Dense found = products(*device, toml, CurvatureMatrix::gauss_newton);
+    const std::size_t n = found.n;
+    const double weight = cases[c].name.ends_with("mean") ? 0.2 : 1;
+    const bool cross_entropy = cases[c].name.starts_with("cross");
+    const bool logistic = cases[c].name.starts_with("logistic");
+    std::vector<double> expected(n * n);
+    for (std::size_t e = 0; e < 5; ++e) {
+      double sum = 0;
+      for (std::size_t a = 0; a < k; ++a) sum += std::exp(f[e * k + a]);
+      for (std::size_t a = 0; a < k; ++a) {
+        for (std::size_t b = 0; b < k; ++b) {
+          double second = a == b ? 1 : 0;
+          const double pa = std::exp(f[e * k + a]) / sum;
+          const double pb = std::exp(f[e * k + b]) / sum;
+          if (cross_entropy) second = (a == b ? pa : 0) - pa * pb;
+          if (logistic) second = 1 / (2 + std::exp(f[e]) + std::exp(-f[e]));
+          for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t j = 0; j < n; ++j) {
+              expected[i * n + j] +=
+                  weight * second * jacobian[(e * k + a) * n + i] * jacobian[(e * k + b) * n + j];
+            }
+          }
+        }
+      }
+    }
+    if (cases[c].name == "weight decay") {
+      for (std::size_t i = 0; i < n; ++i) expected[i * n + i] += 0.3;
+    }
+    EXPECT_LT(distance(found.values, expected), 1e-7 * norm_of(expected));
+  }
+}
+
+/// Passes over a few rows add up to one over all, and leave everything as it was.
+TEST_P(NetworkOnDevice, CurvatureInPassesIsCurvatureAtOnce) {
+  const auto device = executor();
+  const auto toml = [](const std::string& rows) {
+    return with_curvature(
+        experiment(list({"conv 2 2x2 bias", "tanh", "pool 2 stride 1", "flatten", "output"}),
+                   data("[2, 4, 4]", 2) + "[objective]\n" + rows));
+  };
+  for (const auto matrix : {CurvatureMatrix::hessian, CurvatureMatrix::gauss_newton}) {
+    const Dense whole = products(*device, toml(""), matrix);
+    for (const std::string rows : {"rows = 1\n", "rows = 2\n", "rows = 4\n"}) {
+      const Dense parts = products(*device, toml(rows), matrix);
+      EXPECT_LT(distance(parts.values, whole.values), 1e-14 * whole.norm());
+    }
+  }
 }
 
 TEST_P(NetworkOnDevice, WeightDecayCountsWhatIsTrained) {

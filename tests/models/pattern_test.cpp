@@ -14,6 +14,7 @@
 #include "models/network/problem.hpp"
 #include "models/network/start.hpp"
 #include "tests/models/bench.hpp"
+#include "tests/models/curvature.hpp"
 
 namespace manyfold::testing {
 namespace {
@@ -192,13 +193,23 @@ TEST_P(PatternOnDevice, GradientsEqualCentralDifferences) {
   }
 }
 
+TEST_P(PatternOnDevice, CurvatureEqualsDenseHessians) {
+  const auto device = executor();
+  Files files;
+  for (const auto& [name, toml] : gradient_cases(files)) {
+    SCOPED_TRACE(name);
+    expect_exact_curvature(*device, toml);
+  }
+}
+
 TEST_P(PatternOnDevice, MemoryIsWhatTheFootprintSays) {
   const auto device = executor();
   Files files;
   for (auto& [name, toml] : gradient_cases(files)) {
     SCOPED_TRACE(name);
-    const Experiment parsed = Experiment::parse(toml + "neuron_distance = { every = 20 }\n",
-                                                "test.toml", {}, experiment_spec());
+    const Experiment parsed =
+        Experiment::parse(toml + "neuron_distance = { every = 20 }\nsharpness = { every = 20 }\n",
+                          "test.toml", {}, experiment_spec());
     for (const bool shared : {true, false}) {
       Bench bench(*device, parsed, 3, shared);
       EXPECT_EQ(bench.allocated(),

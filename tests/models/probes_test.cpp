@@ -849,6 +849,7 @@ TEST(Probes, AreAllTested) {
     }
   }
   asked.insert("gram_norm");  // of models/README.md, which documented_examples_test.cpp runs
+  asked.insert({"sharpness", "least_curvature", "gauss_newton_sharpness"});  // gradient_test.cpp
   for (const factorization::Probe& probe : factorization::Probes::all()) {
     EXPECT_TRUE(asked.contains(probe.kind.name)) << probe.kind.name;
     EXPECT_FALSE(probe.kind.comment.empty()) << probe.kind.name;

@@ -181,11 +181,26 @@ std::string all_probes(const ModelCase& one, const Files& files) {
   auto add = [&](const std::string& name, const std::string& keys = "") {
     text += fmt::format("{} = {{ every = 1{}{} }}\n", name, keys.empty() ? "" : ", ", keys);
   };
-  for (const char* name :
-       {"train_loss", "end_norm", "layer_norm2", "spectral_norm", "nuclear_norm",
-        "representation_cost", "test_loss", "test_error", "relative_test_loss", "singular_values",
-        "layer_singular_values", "effective_rank", "stable_rank", "numerical_rank", "rank_ratio",
-        "distance", "end_to_end", "parameters", "alignment"}) {
+  for (const char* name : {"train_loss",
+                           "end_norm",
+                           "layer_norm2",
+                           "spectral_norm",
+                           "nuclear_norm",
+                           "representation_cost",
+                           "test_loss",
+                           "test_error",
+                           "relative_test_loss",
+                           "singular_values",
+                           "singular_value_floor",
+                           "layer_singular_values",
+                           "effective_rank",
+                           "stable_rank",
+                           "numerical_rank",
+                           "rank_ratio",
+                           "distance",
+                           "end_to_end",
+                           "parameters",
+                           "alignment"}) {
     if (std::string(name) == "rank_ratio" && one.name == "rank_one_factors") {
       add("rank_ratio", "index = 2");
     } else {
@@ -355,6 +370,11 @@ class Reference {
     if (name == "end_norm") return one(norm(now_.w), end);
     if (name == "spectral_norm") return one(s[0], 0);
     if (name == "singular_values") return {svd(now_.w).s, end};
+    if (name == "singular_value_floor") {
+      const auto longest = static_cast<double>(std::max(now_.w.rows, now_.w.cols));
+      const double floor = 4 * longest * std::numeric_limits<double>::epsilon();
+      return {{floor * svd(now_.w).s.front()}, floor * end};
+    }
     if (name == "end_to_end") return {now_.w.x, end};
     if (name == "first_two") return {{s[0], s[1]}, 0};
     if (name == "nuclear_norm") return one(power_sum(1), n * power_sum(1));

@@ -1,6 +1,8 @@
 // Singular values of the end-to-end matrix and of the layers.
 #include <algorithm>
+#include <limits>
 
+#include "kernels/combine.hpp"
 #include "models/factorization/probes.hpp"
 
 namespace manyfold::factorization {
@@ -47,6 +49,22 @@ class LayerSingularValues final : public Observer<T> {
   std::int64_t count_;
 };
 
+/// c n eps s_1 with c = 4: what a backward stable method may do to a value.
+template <class T>
+class SingularValueFloor final : public Observer<T> {
+ public:
+  explicit SingularValueFloor(const ObserverContext&) {}
+  void observe(Scene<T>& scene, double* out, std::int64_t stride) override {
+    const auto n = static_cast<double>(std::max(scene.shape().rows(), scene.shape().cols()));
+    kernels::combine(scene.executor(), {.slots = scene.slots(),
+                                        .scale = 4 * n * std::numeric_limits<double>::epsilon(),
+                                        .numerator = scene.singular_values(),
+                                        .numerator_stride = scene.rank_limit(),
+                                        .out = out,
+                                        .out_stride = stride});
+  }
+};
+
 void validate_end(const ProbeSettings& probe) {
   const std::int64_t most = rank_limit(probe.shape);
   if (count_of(probe, most) <= most) return;
@@ -75,6 +93,19 @@ const RegisterProbe singular_values({
     .validate = validate_end,
     .needs = {.singular_values = true},
     .make = observer_maker<SingularValues>(),
+});
+
+const RegisterProbe singular_value_floor({
+    .kind = {.name = "singular_value_floor",
+             .extents = {},
+             .units = "1",
+             .long_name = "singular values below which rounding may have made what is seen",
+             .comment =
+                 "4 max(rows, cols) eps s_1(W), for W taken as it is; as values come from the "
+                 "factors, those below it are right, too, to eps times the factors' condition",
+             .keys = {}},
+    .needs = {.singular_values = true},
+    .make = observer_maker<SingularValueFloor>(),
 });
 
 const RegisterProbe layer_singular_values({

@@ -205,6 +205,8 @@ std::string with_probes(const std::string& model, const std::string& more = "") 
                             "tangent_kernel_limit_eigenvalues", "last_gram_limit_eigenvalues"}) {
     text += std::string(probe) + " = { every = \"ends\", which = \"all\" }\n";
   }
+  // At another cadence: a program of its own.
+  text += "often = { kind = \"tangent_kernel_eigenvalues\", every = 4, which = \"all\" }\n";
   return text + "ends = { kind = \"tangent_kernel_eigenvalues\", every = \"ends\" }\n" +
          "least = { kind = \"gram_eigenvalues\", every = \"ends\", which = \"least\", "
          "running = \"min\", examples = 4 }\n"
@@ -235,6 +237,9 @@ void expect_consistent_probes(const Results& results, std::int64_t sample, std::
   const double close = 1e-13 * largest(sum);
   const std::vector<double> values = eigenvalues(sum);
   expect_close(at("tangent_kernel_eigenvalues", sample), values, close);
+  expect_close(at("often", 2 * sample), values, close);
+  // When nothing else is due, too, it is made anew.
+  EXPECT_NE(at("often", 1), at("often", 0));
   expect_close(at("ends", sample), {values.front(), values.back()}, close);
   EXPECT_GT(at("tangent_kernel_bound", sample).front(), 0);
   EXPECT_LT(at("tangent_kernel_bound", sample).front(), 1e-13 * largest(sum) * 6);

@@ -470,6 +470,17 @@ Curve relative_error(const FinishedPart& part, const std::string& width_key) {
   return curve;
 }
 
+/// Reported: of few seeds a slope says little.
+Claim distance_report(const std::string& id, const std::string& where, const Curve& curve) {
+  return {id,
+          "||G^(H)(0) - K^(H)||_2 over the width",
+          chapter_3,
+          fmt::format("{}: slope {:.3f} ({})", where, log_log_slope(curve.keys, curve.values),
+                      listed(curve.keys, curve.values)),
+          "",
+          true};
+}
+
 std::vector<Claim> deep_claims(const FinishedParts& parts) {
   std::vector<Claim> claims;
   const Curve fc = relative_error(parts.at("fc-relu"), "model.hidden");
@@ -504,9 +515,8 @@ std::vector<Claim> deep_claims(const FinishedParts& parts) {
     for (const auto& [depth, along] : curves_along(groups, "model.hidden")) {
       if (depth != "model.depth = 3") continue;
       claims.push_back(
-          slope_claim(fmt::format("deep.concentration-{}", kind.part),
-                      "||G^(H)(0) - K^(H)||_2 falls like m^-1/2, H = 2", chapter_3, "",
-                      medians_along(part, along, "model.hidden", "last_gram_limit_distance")));
+          distance_report(fmt::format("deep.distance-{}", kind.part), "H = 2",
+                          medians_along(part, along, "model.hidden", "last_gram_limit_distance")));
     }
   }
   for (const char* name : {"fc-relu-training", "resnet-relu-training"}) {
@@ -548,12 +558,9 @@ std::vector<Claim> conv_claims(const FinishedParts& parts) {
   std::vector<Claim> claims;
   const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
   for (const auto& [depth, along] : curves_along(groups, "model.channels")) {
-    const Curve distance = medians_along(part, along, "model.channels", "last_gram_limit_distance");
     claims.push_back(
-        {"conv.distance", "||G^(H)(0) - K^(H)||_2 of a conv ResNet over its channels", chapter_3,
-         fmt::format("{}: slope {:.3f} ({})", depth, log_log_slope(distance.keys, distance.values),
-                     listed(distance.keys, distance.values)),
-         "", true});
+        distance_report("conv.distance", depth,
+                        medians_along(part, along, "model.channels", "last_gram_limit_distance")));
   }
   const Curve error = relative_error(part, "model.channels");
   claims.push_back({"conv.error", "||G^(H)(0) - K^(H)||_2 / l_min(K^(H)) over H", chapter_3,

@@ -160,7 +160,20 @@ TEST_P(Gram, PatternsAreCountedExactly) {
       check_patterns<double>(executor(), 3, rows, cols, random);
     }
   }
-  if (!emulated()) check_patterns<double>(executor(), 1, 129, 1000, random);
+  if (emulated()) return;
+  check_patterns<double>(executor(), 1, 129, 1000, random);
+  check_patterns<float>(executor(), 1, 331, 200, random);
+}
+
+TEST_P(Gram, CountsOfManyColumnsAreExact) {
+  const std::int64_t rows = 3;
+  const std::int64_t words = 1100;  // more columns than 16 bits can count
+  const std::vector<std::uint64_t> ones(static_cast<std::size_t>(rows * words), ~0ULL);
+  const auto patterns = to_device(executor(), ones);
+  const auto counts = to_device(executor(), poisoned<double>(rows * rows));
+  pattern_products(executor(), {.bits = {patterns.data(), 1, rows, words, rows * words, words},
+                                .counts = {counts.data(), 1, rows, rows, rows * rows, rows}});
+  EXPECT_EQ(counts.download(), std::vector<double>(9, 64.0 * words));
 }
 
 TEST_P(Gram, ShapesThatDoNotFitAreNamed) {

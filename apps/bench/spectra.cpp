@@ -194,7 +194,7 @@ class SmallMatrices {
 /// Operations of Golub and Van Loan, 8.6.4, as the peers' floors count them.
 std::vector<BenchRow> svd(Executor& executor, const BenchFlags& flags, bool vectors) {
   const std::string name = vectors ? "svd-vectors" : "svd-values";
-  const std::int64_t count = flags.members_of(500, 10000);
+  const std::int64_t count = flags.members_of(1000, 10000);
   const SmallMatrices matrices(executor, count);
   matrices.check(name);
   const double cube = std::pow(static_cast<double>(SmallMatrices::n), 3);

@@ -117,7 +117,7 @@ def cnn(state, device):
 
 def tangent_kernel(state, device):
     """J J^T of per-example gradients. Layer by layer, one layer's gradients of all points in memory, each made once
-    and contracted by one product; where they do not fit, blocks of points of all layers."""
+    and contracted by large products; where they do not fit, blocks of points of all layers."""
     depth, dtype = state.case["depth"], state.case.dtype
     weights = tuple(tensor(state.arrays[f"W_{layer}"][0], device) for layer in range(1, depth + 2))
     x = tensor(state.arrays["inputs"], device)
@@ -145,7 +145,7 @@ def tangent_kernel(state, device):
         synchronize(device)
         return {"kernel": total}
 
-    largest = max(w.numel() for w in weights)
+    largest, eighth = max(w.numel() for w in weights), -(-len(x) // 8)
     jacobian = torch.empty(0)  # allocated by the first call
 
     def by_layers():
@@ -162,9 +162,12 @@ def tangent_kernel(state, device):
             own_gradients = vmap(grad(of_layer), in_dims=(None, 0))
             for i in range(0, len(x), block):
                 rows[i : i + block] = own_gradients(w, x[i : i + block]).flatten(1)
-            torch.addmm(total, rows, rows.T, out=total)
+            for i in range(0, len(x), eighth):  # the lower triangle, in strips
+                strip = total[i : i + eighth, : i + eighth]
+                strip.addmm_(rows[i : i + eighth], rows[: i + eighth].T)
+        kernel = total.tril() + total.tril(-1).T
         synchronize(device)
-        return {"kernel": total}
+        return {"kernel": kernel}
 
     offers = {}
     if len(x) * largest * dtype.itemsize < 10e9:

@@ -926,6 +926,39 @@ void gram_block(Executor& executor, const GramBlockArgs& args) {
   carry_out(executor, Operation::gram_block, &KernelTables::gram_block, args);
 }
 
+template <class T>
+void gram_products(Executor& executor, const GramProductsArgs<T>& args) {
+  check_layout("gram_products", "b", args.b);
+  check_layout("gram_products", "gram", args.gram);
+  check_own("gram_products", "gram", args.gram);
+  const auto fits = [&](const auto& m) {
+    return m.rows == args.gram.rows && slots_fit(m, args.gram.slots);
+  };
+  const auto square = [&](const MatrixBatch<T>& m) {
+    return m.slots == args.gram.slots && m.rows == args.gram.rows && m.cols == args.gram.rows;
+  };
+  const bool weighed = args.a.data != nullptr;
+  if (weighed) check_layout("gram_products", "a", args.a);
+  if (args.gram.cols != args.gram.rows || !fits(args.b) || (weighed && !fits(args.a))) {
+    reject("gram_products: gram " + shape(args.gram) + " of a " + shape(args.a) + " and b " +
+           shape(args.b));
+  }
+  if (!square(args.y) || (weighed && !square(args.x))) {
+    reject("gram_products: gram " + shape(args.gram) + " by way of x " + shape(args.x) + " and y " +
+           shape(args.y));
+  }
+  check_layout("gram_products", "y", args.y);
+  check_own("gram_products", "y", args.y);
+  if (weighed) {
+    check_layout("gram_products", "x", args.x);
+    check_own("gram_products", "x", args.x);
+  }
+  if (args.gram.slots == 0 || args.gram.size() == 0) return;
+  carry_out<T>(executor, Operation::gram_products, &TypedTable<T>::gram_products, args);
+}
+template void gram_products(Executor&, const GramProductsArgs<float>&);
+template void gram_products(Executor&, const GramProductsArgs<double>&);
+
 void scalar_orbits(Executor& executor, const ScalarOrbitsArgs& args) {
   if (args.members < 0) reject("scalar_orbits: " + std::to_string(args.members) + " members");
   if (args.dimension < 1 || args.dimension > 4) {

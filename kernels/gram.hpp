@@ -26,6 +26,24 @@ struct GramBlockArgs {
 };
 void gram_block(Executor& executor, const GramBlockArgs& args);
 
+/// gram_ij (+)= factor (a_i . a_j) (b_i . b_j) of rows of a and b, i.e. factor (A A^T) o (B B^T):
+/// a block of one example a row, and no more than half of it made. a: (slot, row, col), without
+/// data 1 in place of its products; b: (slot, row, col), columns of its own; both may be shared.
+/// gram: (slot, row, row), made as its lower triangle and mirrored. x, y: (slot, row, row), where a
+/// backend may put A A^T and B B^T meanwhile. Products are summed in T, factor and gram in double.
+template <class T>
+struct GramProductsArgs {
+  MatrixBatch<const T> a{};
+  MatrixBatch<const T> b;
+  double factor = 1;
+  bool add = true;
+  MatrixBatch<double> gram;
+  MatrixBatch<T> x;
+  MatrixBatch<T> y;
+};
+template <class T>
+void gram_products(Executor& executor, const GramProductsArgs<T>& args);
+
 /// Gradients of each example in the filter of a convolution: c_r,(o,t) = sum over places l of
 /// a_(r,l),o b_(r,l),t. a: (slot, rows places, outputs), b: (slot, rows places, taps), c: (slot,
 /// rows, outputs taps), dense all.

@@ -36,7 +36,8 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
         peers.push_back({{"name", peer.name},
                          {"version", peer.version},
                          {"value", peer.value},
-                         {"ratio", peer.ratio}});
+                         {"ratio", peer.ratio},
+                         {"peak_rss_bytes", or_null(peer.peak_rss_bytes)}});
       }
       list.push_back({{"name", row.name},
                       {"device", row.device},
@@ -58,6 +59,8 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
                       {"product_rate", or_null(row.product_rate)},
                       {"share_of_product", or_null(row.share_of_product)},
                       {"look_steps", or_null(row.look_steps)},
+                      {"planned_bytes", or_null(row.planned_bytes)},
+                      {"peak_rss_bytes", or_null(row.peak_rss_bytes)},
                       {"formula", row.formula},
                       {"peers", peers},
                       {"checked", row.checked}});
@@ -93,9 +96,18 @@ void print_rows(const std::vector<BenchRow>& rows, const Executor& executor, boo
       fmt::print("    utilization {:.1f} %, {:.1f} % before the drain\n", 100 * *row.utilization,
                  100 * row.utilization_before_drain.value_or(0));
     }
+    if (row.planned_bytes) {
+      fmt::print("    memory {:.0f} MB planned{}\n", *row.planned_bytes / 1e6,
+                 row.peak_rss_bytes
+                     ? fmt::format(", {:.0f} MB of the process", *row.peak_rss_bytes / 1e6)
+                     : "");
+    }
     for (const BenchPeer& peer : row.peers) {
       fmt::print("    {:<20}{:<18}{:>14.4g} {:<16} ours is {:.2f} times as fast\n", peer.name,
                  peer.version, peer.value, row.unit, peer.ratio);
+      if (row.planned_bytes && peer.peak_rss_bytes) {
+        fmt::print("{:>42.0f} MB of its process\n", *peer.peak_rss_bytes / 1e6);
+      }
     }
   }
   std::string last;

@@ -35,7 +35,8 @@ struct BenchPeer {
   std::string name;
   std::string version;
   double value = 0;
-  double ratio = 0;  ///< ours over the peer's, in throughput
+  double ratio = 0;                        ///< ours over the peer's, in throughput
+  std::optional<double> peak_rss_bytes{};  ///< of its process
 };
 
 struct BenchRow {
@@ -60,7 +61,9 @@ struct BenchRow {
   std::optional<double> utilization_before_drain{};
   std::optional<double> product_rate{};      ///< operations/s of one large product in the same run
   std::optional<double> share_of_product{};  ///< operations of the formula over that
-  std::optional<double> look_steps{};  ///< steps that take as long as a look at the row's probes
+  std::optional<double> look_steps{};     ///< steps that take as long as a look at the row's probes
+  std::optional<double> planned_bytes{};  ///< allocated for what the row computes
+  std::optional<double> peak_rss_bytes{};  ///< of this process, while the row was timed
   std::vector<BenchPeer> peers;
   bool checked = false;  ///< the result was compared before anything was timed
 };

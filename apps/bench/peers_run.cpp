@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -110,10 +111,13 @@ void run_peers(const std::vector<PeerCase>& cases, const Executor& executor,
       for (const PeerCase& one : cases) {
         if (one.key != key) continue;
         const double value = found.at("value").get<double>();
+        std::optional<double> peak_rss;
+        if (found.contains("peak_rss_bytes")) peak_rss = found.at("peak_rss_bytes").get<double>();
         one.row->peers.push_back({.name = found.at("peer").get<std::string>(),
                                   .version = found.at("version").get<std::string>(),
                                   .value = value,
-                                  .ratio = one.row->value / value});
+                                  .ratio = one.row->value / value,
+                                  .peak_rss_bytes = peak_rss});
       }
     }
   } catch (const nlohmann::json::exception& error) {

@@ -1,19 +1,18 @@
-// manyfold bench spectra: singular values of many small matrices and eigenvalues at the sizes of
-// kernel matrices, beside the peak of multiply-adds measured in the same run.
+// manyfold bench spectra: singular values of many small matrices, eigenvalues at the sizes of
+// kernel matrices, and such matrices themselves, beside the peak of multiply-adds measured in the
+// same run.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "apps/bench/floors.hpp"
+#include "apps/bench/gram_rows.hpp"
+#include "apps/bench/measure_call.hpp"
 #include "apps/bench/named_rows.hpp"
-#include "apps/manyfold/summary.hpp"
 #include "core/error.hpp"
 #include "core/executor/memory.hpp"
 #include "core/random/philox.hpp"
@@ -93,46 +92,6 @@ void check(Executor& executor, MatrixBatch<const double> matrices) {
   }
 }
 
-/// What a row measures: `compute` once over `count` matrices of n rows.
-struct SpectraRow {
-  std::string name;
-  std::int64_t count = 0;
-  double operations = 0;  ///< a matrix
-  std::string formula;
-  std::function<void()> compute;
-};
-
-BenchRow measure(Executor& executor, const BenchFlags& flags, const SpectraRow& what) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds_of = [&](int times) {
-    const auto began = Clock::now();
-    for (int i = 0; i < times; ++i) what.compute();
-    executor.synchronize();
-    return std::chrono::duration<double>(Clock::now() - began).count();
-  };
-  int times = 1;
-  for (double took = seconds_of(times); took < flags.seconds; took = seconds_of(times)) times *= 2;
-
-  Floors floors(executor, "f64", false, flags.seconds / 4);
-  std::vector<double> rates;
-  for (int repeat = 0; repeat < flags.repeats; ++repeat) {  // interleaved: drift hits both alike
-    floors.measure();
-    rates.push_back(static_cast<double>(times * what.count) / seconds_of(times));
-  }
-  BenchRow row;
-  row.name = what.name;
-  row.device = executor.device().kind;
-  row.precision = "f64";
-  row.members = what.count;
-  row.value = median(rates);
-  row.unit = "matrices/s";
-  row.median_of = flags.repeats;
-  row.checked = true;
-  row.formula = what.formula;
-  floors.state_shares(row, what.operations);
-  return row;
-}
-
 std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& flags) {
   const std::int64_t count = flags.members_of(8, 64);
   const std::int64_t n = flags.full ? 1000 : 200;
@@ -141,13 +100,16 @@ std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& fla
   check(executor, matrices);
   const Buffer<double> values(executor, count);
   const double operations = 4.0 / 3 * std::pow(static_cast<double>(n), 3);
-  return {measure(
+  return {measure_call(
       executor, flags,
-      {"least-eigenvalue", count, operations,
-       fmt::format("least-eigenvalue: 4/3 n^3 a matrix, a reduction to tridiagonal form, n = {}: "
-                   "{:.4g}; Cholesky takes n^3 / 3",
-                   n, operations),
-       [&] {
+      {.name = "least-eigenvalue",
+       .count = count,
+       .operations = operations,
+       .formula =
+           fmt::format("least-eigenvalue: 4/3 n^3 a matrix, a reduction to tridiagonal form, n = "
+                       "{}: {:.4g}; Cholesky takes n^3 / 3",
+                       n, operations),
+       .compute = [&] {
          kernels::symmetric_eigenvalues<double>(executor, {.a = matrices,
                                                            .which = Eigenvalues::least,
                                                            .values = values.data(),
@@ -232,16 +194,19 @@ class SmallMatrices {
 /// Operations of Golub and Van Loan, 8.6.4, as the peers' floors count them.
 std::vector<BenchRow> svd(Executor& executor, const BenchFlags& flags, bool vectors) {
   const std::string name = vectors ? "svd-vectors" : "svd-values";
-  const std::int64_t count = flags.members_of(500, 10000);
+  const std::int64_t count = flags.members_of(1000, 10000);
   const SmallMatrices matrices(executor, count);
   matrices.check(name);
   const double cube = std::pow(static_cast<double>(SmallMatrices::n), 3);
   const double operations = vectors ? 21 * cube : 8.0 / 3 * cube;
-  return {measure(executor, flags,
-                  {name, count, operations,
-                   fmt::format("{}: {} n^3 a matrix, n = {}: {:.4g}", name, vectors ? "21" : "8/3",
-                               SmallMatrices::n, operations),
-                   [&] { matrices.decompose(vectors); }})};
+  return {
+      measure_call(executor, flags,
+                   {.name = name,
+                    .count = count,
+                    .operations = operations,
+                    .formula = fmt::format("{}: {} n^3 a matrix, n = {}: {:.4g}", name,
+                                           vectors ? "21" : "8/3", SmallMatrices::n, operations),
+                    .compute = [&] { matrices.decompose(vectors); }})};
 }
 std::vector<BenchRow> svd_values(Executor& executor, const BenchFlags& flags) {
   return svd(executor, flags, false);
@@ -255,6 +220,10 @@ constexpr NamedRow spectra_rows[] = {
     {"svd-vectors", "the same with all singular vectors", svd_vectors, true},
     {"least-eigenvalue", "the least eigenvalue of 64 Gram matrices of 1000x1000", least_eigenvalue,
      true},
+    {"pattern-gram", "S S^T of 0/1 patterns of 16,000 neurons on 1000 examples", pattern_gram,
+     true},
+    {"tangent-kernel", "the tangent kernel of a net of depth 4 and width 1024 on 1000 examples",
+     tangent_kernel, true},
 };
 
 }  // namespace

@@ -90,6 +90,8 @@ struct TypedLoops {
                          int64_t count);
   void (*squared_losses)(double* losses, const T* f, int64_t f_row, const T* y, int64_t y_row,
                          int64_t rows, int64_t outputs, double scale, double weight);
+  /// kernels/gram.hpp: bits of a row of `count` elements.
+  void (*positive_bits)(uint64_t* bits, const T* x, int64_t count);
   /// `rounds` times `fma_flops_per_round` operations in independent chains; adds to *sink.
   void (*fma_rounds)(int64_t rounds, T* sink);
   int64_t fma_flops_per_round;

@@ -39,6 +39,7 @@ namespace manyfold::kernels::cuda {
 MF_PLAIN(scalar_orbits, ScalarOrbitsArgs)
 MF_PLAIN(example_products, ExampleProductsArgs)
 MF_PLAIN(pattern_products, PatternProductsArgs)
+MF_TYPED(pattern_bits, PatternBitsArgs)
 MF_TYPED(add_scaled, AddScaledArgs)
 MF_TYPED(subtract_rows, SubtractRowsArgs)
 MF_TYPED(unfold, UnfoldArgs)
@@ -53,5 +54,17 @@ MF_TYPED(heavy_ball, HeavyBallArgs)
 MF_TYPED(adam, AdamArgs)
 MF_TYPED(sign_descend, DescendArgs)
 #include "kernels/elements/forwarded.inc"
+
+template <class T>
+void gram_products(Executor& executor, const GramProductsArgs<T>& args) {
+  const auto multiply = [&](const MatrixBatch<const T>& m, const MatrixBatch<T>& into) {
+    gemm<T>(executor, {.transpose_b = Transpose::yes, .a = m, .b = m, .c = into});
+  };
+  if (args.a.data != nullptr) multiply(args.a, args.x);
+  multiply(args.b, args.y);
+  elements::gram_of_products(ForEach(executor), args);
+}
+template void gram_products(Executor&, const GramProductsArgs<float>&);
+template void gram_products(Executor&, const GramProductsArgs<double>&);
 
 }  // namespace manyfold::kernels::cuda

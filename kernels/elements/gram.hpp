@@ -1,5 +1,5 @@
 // Bodies of the parts of Gram matrices (contract: kernels/gram.hpp). The CPU has loops of its own
-// for example_products and pattern_products.
+// for example_products, gram_products, pattern_bits and pattern_products.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +38,22 @@ MF_FN void gram_block(const Launcher& for_each, const GramBlockArgs& args) {
              if (args.mirror.data != nullptr) {
                args.mirror.slot(slot)[j * args.mirror.row_stride + i] = gram;
              }
+           });
+}
+
+/// The end of gram_products, from its products; the CPU does this block by block.
+MF_CALLS_EITHER template <class T, class Launcher>
+MF_FN void gram_of_products(const Launcher& for_each, const GramProductsArgs<T>& args) {
+  for_each("gram_of_products", args.gram.slots, args.gram.size(),
+           [=] MF_KERNEL(std::int64_t slot, std::int64_t at) {
+             const std::int64_t i = at / args.gram.cols;
+             const std::int64_t j = at - i * args.gram.cols;
+             if (j > i) return;
+             double product = args.y.slot(slot)[i * args.y.row_stride + j];
+             if (args.a.data != nullptr) product *= args.x.slot(slot)[i * args.x.row_stride + j];
+             double& gram = args.gram.slot(slot)[i * args.gram.row_stride + j];
+             gram = args.add ? gram + args.factor * product : args.factor * product;
+             args.gram.slot(slot)[j * args.gram.row_stride + i] = gram;
            });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "kernels/add_scaled.hpp"
 #include "kernels/gram.hpp"
@@ -36,8 +37,17 @@ const Layer& layer_of(const Description& description, std::int64_t h) {
                        [&](const Layer& layer) { return layer.weight == h; });
 }
 
-/// Memory and operations of the parts, with tiles of that many examples.
-GramLayout layout_of(const Description& description, std::int64_t tile) {
+/// In which precision the products of a request are made of what the net shows, and whether it has
+/// to be copied before.
+enum class Direct { as_is, narrow, widened };
+template <class T>
+Direct direct_of(const GramRequest& request) {
+  if (std::is_same_v<T, double>) return Direct::as_is;
+  return request.single ? Direct::narrow : Direct::widened;
+}
+
+/// Memory and operations of the parts, with tiles of that many examples, all or some.
+GramLayout layout_of(const Description& description, std::int64_t tile, bool all, Direct direct) {
   GramLayout layout;
   layout.tile = tile;
   for (auto h = static_cast<std::int64_t>(description.weights.size()); h >= 1; --h) {
@@ -56,14 +66,23 @@ GramLayout layout_of(const Description& description, std::int64_t tile) {
       const double filter = static_cast<double>(part.in) * static_cast<double>(part.out);
       const double making = static_cast<double>(part.places) / static_cast<double>(tile);
       part.gradients = part.places > 1 && filter * (1 + making) < pairs;
+      part.direct = all && description.outputs == 1 && part.places == 1;
       const std::int64_t a = bias ? 0 : tile * part.places * part.in;
       const std::int64_t b = tile * part.places * part.out;
+      if (part.direct) {
+        if (direct == Direct::widened) layout.other = std::max(layout.other, a + b);
+        std::int64_t& products = direct == Direct::narrow ? layout.narrow : layout.products;
+        products = std::max(products, tile * tile);
+        layout.parts.push_back(part);
+        continue;
+      }
       part.b_size = part.gradients ? tile * part.in * part.out : b;
       part.a_begin = layout.store;
       if (!part.gradients) layout.store += a;
       part.b_begin = layout.store;
       layout.store += description.outputs * part.b_size;
-      layout.other = std::max(layout.other, (part.gradients ? 0 : a) + part.b_size);
+      // What never meets another tile needs no memory for one.
+      if (!all) layout.other = std::max(layout.other, (part.gradients ? 0 : a) + part.b_size);
       if (part.gradients) layout.room = std::max(layout.room, a + b);
       const std::int64_t side = tile * (part.gradients ? 1 : part.places);
       layout.products = std::max(layout.products, side * side);
@@ -74,9 +93,10 @@ GramLayout layout_of(const Description& description, std::int64_t tile) {
 }
 
 std::int64_t doubles(const GramLayout& layout) {
-  return layout.store + layout.other + layout.room + 2 * layout.products;
+  return layout.store + layout.other + layout.room + 2 * (layout.products + layout.narrow);
 }
 
+template <class T>
 GramLayout layout_of(const Description& description, const GramRequest& request,
                      std::int64_t rows) {
   if (counts_neurons(description)) {
@@ -87,13 +107,14 @@ GramLayout layout_of(const Description& description, const GramRequest& request,
     return layout;
   }
   std::int64_t tile = std::min(rows, request.examples);
-  GramLayout layout = layout_of(description, tile);
+  const auto cut = [&] {
+    return layout_of(description, tile, tile >= request.examples, direct_of<T>(request));
+  };
+  GramLayout layout = cut();
   while (tile > 1 && doubles(layout) > most_doubles) {
     tile = (tile + 1) / 2;
-    layout = layout_of(description, tile);
+    layout = cut();
   }
-  // What never meets another tile needs no memory for one.
-  if (tile >= request.examples) layout.other = 0;
   return layout;
 }
 
@@ -109,7 +130,7 @@ std::int64_t input_doubles(const Description& description, const GramRequest& re
 std::int64_t longest_ones(const GramLayout& layout) {
   std::int64_t most = 0;
   for (const GramPart& part : layout.parts) {
-    if (part.bias) most = std::max(most, layout.tile * part.places);
+    if (part.bias && !part.direct) most = std::max(most, layout.tile * part.places);
   }
   return most;
 }
@@ -119,7 +140,7 @@ std::int64_t longest_ones(const GramLayout& layout) {
 template <class T>
 std::size_t Grams<T>::bytes_per_slot(const Description& description, const GramRequest& request,
                                      std::int64_t rows, bool shared_problem) {
-  const GramLayout layout = layout_of(description, request, rows);
+  const GramLayout layout = layout_of<T>(description, request, rows);
   const std::int64_t size = request.examples * description.outputs;
   std::int64_t count = size * size;
   if (request.layers) {
@@ -129,15 +150,16 @@ std::size_t Grams<T>::bytes_per_slot(const Description& description, const GramR
     count += layout.products + words_of(description, request) +
              (shared_problem ? 0 : input_doubles(description, request));
   } else {
-    count += doubles(layout);
+    count += doubles(layout) - 2 * layout.narrow;
   }
-  return static_cast<std::size_t>(count) * sizeof(double);
+  return static_cast<std::size_t>(count) * sizeof(double) +
+         static_cast<std::size_t>(2 * layout.narrow) * sizeof(T);
 }
 
 template <class T>
 std::size_t Grams<T>::shared_bytes(const Description& description, const GramRequest& request,
                                    std::int64_t rows, bool shared_problem) {
-  const GramLayout layout = layout_of(description, request, rows);
+  const GramLayout layout = layout_of<T>(description, request, rows);
   if (layout.patterns) {
     return shared_problem
                ? static_cast<std::size_t>(input_doubles(description, request)) * sizeof(double)
@@ -152,7 +174,7 @@ Grams<T>::Grams(Executor& executor, const Description& description, const GramRe
                 std::int64_t slots, std::int64_t rows, bool shared_problem)
     : executor_(executor),
       request_(request),
-      layout_(layout_of(description, request, rows)),
+      layout_(layout_of<T>(description, request, rows)),
       slots_(slots),
       outputs_(description.outputs),
       size_(request.examples * description.outputs),
@@ -180,6 +202,8 @@ Grams<T>::Grams(Executor& executor, const Description& description, const GramRe
     return;
   }
   x_ = Buffer<double>(executor, slots * layout_.products);
+  narrow_x_ = Buffer<T>(executor, slots * layout_.narrow);
+  narrow_y_ = Buffer<T>(executor, slots * layout_.narrow);
   store_ = Buffer<double>(executor, slots * layout_.store);
   other_ = Buffer<double>(executor, slots * layout_.other);
   room_ = Buffer<double>(executor, slots * layout_.room);
@@ -266,6 +290,46 @@ void Grams<T>::take(const LayerTerms<T>& layer, const GramPart& part, const Term
   kernels::example_products(executor_, {.a = slope, .b = in, .places = part.places, .c = to.b});
 }
 
+/// Of all examples at once. x and y: room for products, slots stride apart.
+template <class T>
+template <class U>
+void Grams<T>::put_direct(std::size_t i, const MatrixBatch<const U>& a,
+                          const MatrixBatch<const U>& b, const Buffer<U>& x, const Buffer<U>& y,
+                          std::int64_t stride) const {
+  const auto room = [&](const Buffer<U>& of) {
+    return MatrixBatch<U>{of.data(), slots_, b.rows, b.rows, stride, b.rows};
+  };
+  kernels::gram_products<U>(
+      executor_, {.a = a,
+                  .b = b,
+                  .factor = factors_[i],
+                  .add = adds(i),
+                  .gram = {matrix_of(i).data(), slots_, size_, size_, size_ * size_, size_},
+                  .x = room(x),
+                  .y = room(y)});
+}
+
+template <class T>
+void Grams<T>::put_direct(std::size_t i, const LayerTerms<T>& layer) const {
+  const GramPart& part = layout_.parts[i];
+  const MatrixBatch<const T> a = part.bias ? MatrixBatch<const T>{} : layer.in;
+  if constexpr (std::is_same_v<T, double>) {
+    put_direct<double>(i, a, layer.slope, x_, y_, layout_.products);
+  } else if (request_.single) {
+    put_direct<T>(i, a, layer.slope, narrow_x_, narrow_y_, layout_.narrow);
+  } else {
+    const auto widened = [&](const MatrixBatch<const T>& from, std::int64_t begin) {
+      const MatrixBatch<double> to{other_.data() + begin, slots_,   from.rows, from.cols,
+                                   layout_.other,         from.cols};
+      kernels::widen<T>(executor_, {flatten(from), to.data, to.slot_stride});
+      return MatrixBatch<const double>(to);
+    };
+    const MatrixBatch<const double> b = widened(layer.slope, 0);
+    put_direct<double>(i, part.bias ? MatrixBatch<const double>{} : widened(a, b.rows * b.cols), b,
+                       x_, y_, layout_.products);
+  }
+}
+
 template <class T>
 void Grams<T>::keep(Net<T>& net, Objective<T>& objective, const Tile& tile) {
   objective.show(request_.set, tile.first, tile.count);
@@ -275,9 +339,13 @@ void Grams<T>::keep(Net<T>& net, Objective<T>& objective, const Tile& tile) {
       for (std::size_t i = 0; i < layout_.parts.size(); ++i) {
         const GramPart& part = layout_.parts[i];
         if (part.h != layer.h) continue;
-        take(layer, part, kept(part, output, tile.count));
         const double scale = (part.bias ? layer.bias_scale : layer.scale) * net.output_scale();
         factors_[i] = scale * scale;
+        if (part.direct) {
+          put_direct(i, layer);
+        } else {
+          take(layer, part, kept(part, output, tile.count));
+        }
       }
     });
   }
@@ -312,8 +380,7 @@ void Grams<T>::put(std::size_t i, const Tile& own, std::int64_t output, const Ti
     return MatrixBatch<const double>{products.data(),      slots_,           own.count * places,
                                      other.count * places, layout_.products, other.count * places};
   };
-  const Buffer<double>& to =
-      request_.layers ? layers_[static_cast<std::size_t>(places_of_layers_[i])] : sum_;
+  const Buffer<double>& to = matrix_of(i);
   const auto block = [&](std::int64_t r, std::int64_t c, std::int64_t rows, std::int64_t cols) {
     return MatrixBatch<double>{to.data() + r * size_ + c, slots_, rows, cols, size_ * size_, size_};
   };
@@ -321,7 +388,7 @@ void Grams<T>::put(std::size_t i, const Tile& own, std::int64_t output, const Ti
                                   .y = view(y_),
                                   .places = places,
                                   .factor = factors_[i],
-                                  .add = request_.layers ? part.bias : i > 0,
+                                  .add = adds(i),
                                   .gram = block(row, col, own.count, other.count),
                                   .mirror = row != col ? block(col, row, other.count, own.count)
                                                        : MatrixBatch<double>{}});
@@ -331,6 +398,7 @@ template <class T>
 void Grams<T>::within(const Tile& tile) const {
   for (std::size_t i = 0; i < layout_.parts.size(); ++i) {
     const GramPart& part = layout_.parts[i];
+    if (part.direct) continue;
     for (std::int64_t output = 0; output < outputs_; ++output) {
       for (std::int64_t from = 0; from <= output; ++from) {
         products(part, kept(part, output, tile.count), kept(part, from, tile.count), output == 0);
@@ -417,6 +485,7 @@ void add_request(std::vector<GramRequest>& requests, const GramRequest& request)
   for (GramRequest& other : requests) {
     if (!same_examples(other, request)) continue;
     other.layers = other.layers || request.layers;
+    other.single = other.single && request.single;
     return;
   }
   requests.push_back(request);

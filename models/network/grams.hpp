@@ -8,8 +8,10 @@
 // example at a time, whichever takes fewer operations. Of a two_layer_relu what multiplies x_i .
 // x_j is a count of neurons, an exact integer, and is made 64 neurons at a time.
 //
-// Products are in double precision, whatever the network's: G is the Gram matrix of the gradients
-// that the network has in its own, and its least eigenvalue keeps its digits.
+// Where all examples are one tile and the net has one output, products of dense layers are made of
+// what the net shows, by half of their blocks, and nothing is kept. Products are in double
+// precision, whatever the network's: G is the Gram matrix of the gradients that the network has in
+// its own, and its least eigenvalue keeps its digits. A request may do without.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +32,9 @@ struct GramRequest {
   Set set = Set::train;
   std::int64_t examples = 0;
   bool layers = false;
+  /// Products may be in the network's precision: entries err by its rounding times the roots of
+  /// diagonal entries, and so do eigenvalues.
+  bool single = false;
 };
 
 /// What a matrix is the sum of: the part of one weight, or one bias.
@@ -40,6 +45,7 @@ struct GramPart {
   std::int64_t in = 1;  ///< entries of a row of A: the fan in, 1 of a bias
   std::int64_t out = 1;
   bool gradients = false;    ///< by gradients of the filter, not by pairs of places
+  bool direct = false;       ///< of what the net shows: nothing is kept
   std::int64_t a_begin = 0;  ///< where a tile's A stands in a slot of the store, where it is kept
   std::int64_t b_begin = 0;  ///< and of output k its B, or gradients, k b_size further
   std::int64_t b_size = 0;
@@ -54,6 +60,7 @@ struct GramLayout {
   std::int64_t other = 0;       ///< of another tile, the part at hand
   std::int64_t room = 0;        ///< a part's A and B, where its gradients are made
   std::int64_t products = 0;    ///< of two tiles, each of two
+  std::int64_t narrow = 0;      ///< the same in the network's precision
 };
 
 template <class T>
@@ -101,6 +108,17 @@ class Grams {
   void set_slope(const Net<T>& net, std::int64_t output, std::int64_t count) const;
   void take(const LayerTerms<T>& layer, const GramPart& part, const Terms& to) const;
   void keep(Net<T>& net, Objective<T>& objective, const Tile& tile);
+  template <class U>
+  void put_direct(std::size_t part, const MatrixBatch<const U>& a, const MatrixBatch<const U>& b,
+                  const Buffer<U>& x, const Buffer<U>& y, std::int64_t stride) const;
+  void put_direct(std::size_t part, const LayerTerms<T>& layer) const;
+  const Buffer<double>& matrix_of(std::size_t part) const {
+    return request_.layers ? layers_[static_cast<std::size_t>(places_of_layers_[part])] : sum_;
+  }
+  /// Whether the part's products are added to what is there.
+  bool adds(std::size_t part) const {
+    return request_.layers ? layout_.parts[part].bias : part > 0;
+  }
   void products(const GramPart& part, const Terms& own, const Terms& other, bool with_a) const;
   void put(std::size_t part, const Tile& own, std::int64_t output, const Tile& other,
            std::int64_t from_output) const;
@@ -125,6 +143,8 @@ class Grams {
   Buffer<double> room_;
   Buffer<double> x_;
   Buffer<double> y_;
+  Buffer<T> narrow_x_;
+  Buffer<T> narrow_y_;
   Buffer<T> units_;      ///< 1, 0, ..., 0, of as many as outputs, again and again
   Buffer<double> ones_;  ///< A of a bias
   // Of patterns.

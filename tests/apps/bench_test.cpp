@@ -124,22 +124,52 @@ TEST(BenchSpectra, RowsAreCheckedAndComplete) {
                                    "1", "--members", "3", "--device", "cpu", "--threads", "2"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome;
   const nlohmann::json rows = outcome.json().at("rows");
-  const std::vector<std::pair<std::string, double>> expected{{"svd-values", 8.0 / 3 * 8000},
-                                                             {"svd-vectors", 21 * 8000.0},
-                                                             {"least-eigenvalue", 4.0 / 3 * 8e6}};
+  // At the quick scale: apps/bench/peers/workloads/pattern_gram.py and tangent_kernel.py.
+  const double patterns = 200.0 * 201 * 2000;
+  const double weights = 100.0 * 128 + 3 * 128.0 * 128 + 128;
+  const double kernel = 2 * 100 * (2 * weights - 100.0 * 128) +
+                        100 * 101 * (100.0 + 128 + 3 * (128.0 + 128) + 128) + 2 * 5 * 1e4;
+  struct Expected {
+    std::string name, precision, unit;
+    int members;
+    double operations;
+  };
+  const std::vector<Expected> expected{{"svd-values", "f64", "matrices/s", 3, 8.0 / 3 * 8000},
+                                       {"svd-vectors", "f64", "matrices/s", 3, 21 * 8000.0},
+                                       {"least-eigenvalue", "f64", "matrices/s", 3, 4.0 / 3 * 8e6},
+                                       {"pattern-gram", "f32", "products/s", 1, patterns},
+                                       {"tangent-kernel", "f64", "kernels/s", 1, kernel},
+                                       {"tangent-kernel", "f32", "kernels/s", 1, kernel}};
   ASSERT_EQ(rows.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const nlohmann::json& row = rows[i];
-    EXPECT_EQ(row.at("name"), expected[i].first);
-    EXPECT_EQ(row.at("precision"), "f64");
-    EXPECT_EQ(row.at("members"), 3);
-    EXPECT_EQ(row.at("unit"), "matrices/s");
+    SCOPED_TRACE(expected[i].name + " " + expected[i].precision);
+    EXPECT_EQ(row.at("name"), expected[i].name);
+    EXPECT_EQ(row.at("precision"), expected[i].precision);
+    EXPECT_EQ(row.at("members"), expected[i].members);
+    EXPECT_EQ(row.at("unit"), expected[i].unit);
     EXPECT_EQ(row.at("checked"), true);
     const double value = row.at("value");
     EXPECT_GT(value, 0);
-    const double share = value * expected[i].second / (row.at("peak").get<double>() * 1e9);
+    const double share = value * expected[i].operations / (row.at("peak").get<double>() * 1e9);
     EXPECT_NEAR(row.at("share_of_peak").get<double>(), share, 1e-6 * share);
+    // The BLAS is asked in this process, without the peers' script.
+    ASSERT_EQ(row.at("peers").size(), expected[i].name == "pattern-gram" ? 1U : 0U);
+    EXPECT_EQ(row.at("planned_bytes").is_number(), expected[i].name == "tangent-kernel");
+    if (expected[i].name == "tangent-kernel") {
+      // Parameters twice, of four layers the states, two buffers, inputs and labels, the matrix and
+      // its two products: no more than a fifth beside.
+      const double elements = 2 * weights + 100 * (6 * 128 + 100 + 4) + 2 * 1e4;
+      const double bytes = elements * (expected[i].precision == "f64" ? 8 : 4) + 8e4;
+      EXPECT_GT(row.at("planned_bytes").get<double>(), bytes);
+      EXPECT_LT(row.at("planned_bytes").get<double>(), 1.2 * bytes);
+      EXPECT_GT(row.at("peak_rss_bytes").get<double>(), row.at("planned_bytes").get<double>());
+    }
   }
+  const nlohmann::json& blas = rows[3].at("peers")[0];
+  EXPECT_EQ(blas.at("name"), "ssyrk");
+  EXPECT_DOUBLE_EQ(blas.at("ratio").get<double>(),
+                   rows[3].at("value").get<double>() / blas.at("value").get<double>());
 }
 
 TEST(BenchSpectra, UnknownRowsAreErrors) {
@@ -147,8 +177,10 @@ TEST(BenchSpectra, UnknownRowsAreErrors) {
   const Outcome outcome =
       run_program(scratch.path(), {"bench", "spectra", "--device", "cpu", "--rows", "least"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome;
-  EXPECT_TRUE(contains(
-      outcome.err, "found \"least\", expected some of svd-values, svd-vectors, least-eigenvalue"))
+  EXPECT_TRUE(
+      contains(outcome.err,
+               "found \"least\", expected some of svd-values, svd-vectors, least-eigenvalue, "
+               "pattern-gram, tangent-kernel"))
       << outcome;
 }
 

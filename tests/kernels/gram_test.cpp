@@ -73,6 +73,88 @@ TEST_P(Gram, BlocksSumPairsOfPlaces) {
   }
 }
 
+/// a (n, k) for all slots, b (n, l), wider than its columns, of each; gram within a larger matrix.
+template <class T>
+void check_products(Executor& executor, std::int64_t n, std::int64_t k, std::int64_t l,
+                    bool weighed, bool add, std::mt19937_64& random) {
+  SCOPED_TRACE(std::to_string(n) + " rows of " + std::to_string(k) + " and " + std::to_string(l) +
+               (weighed ? ", weighed" : "") + (add ? ", added" : ""));
+  const std::int64_t slots = 3;
+  const std::int64_t side = n + 3;
+  const auto a = random_vector<T>(n * k, random);
+  const auto b = random_vector<T>(slots * n * (l + 2), random);
+  const auto begin = add ? random_vector<double>(slots * side * side, random)
+                         : poisoned<double>(slots * side * side);
+  const auto on_a = to_device(executor, a);
+  const auto on_b = to_device(executor, b);
+  const auto gram = to_device(executor, begin);
+  const auto x = to_device(executor, poisoned<T>(slots * n * n));
+  const auto y = to_device(executor, poisoned<T>(slots * n * n));
+  GramProductsArgs<T> args{.b = {on_b.data(), slots, n, l, n * (l + 2), l + 2},
+                           .factor = 0.7,
+                           .add = add,
+                           .gram = {gram.data() + side + 1, slots, n, n, side * side, side},
+                           .x = {x.data(), slots, n, n, n * n, n},
+                           .y = {y.data(), slots, n, n, n * n, n}};
+  if (weighed) args.a = {on_a.data(), slots, n, k, 0, k};
+  gram_products<T>(executor, args);
+  const auto found = gram.download();
+  const auto dot = [](const T* u, const T* v, std::int64_t count, double& size) {
+    double sum = 0;
+    size = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double term = static_cast<double>(u[i]) * static_cast<double>(v[i]);
+      sum += term;
+      size += std::fabs(term);
+    }
+    return sum;
+  };
+  const auto terms = static_cast<double>(k + l + 4);
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (std::int64_t i = 0; i < side * side; ++i) {
+      const auto at = static_cast<std::size_t>(s * side * side + i);
+      const std::int64_t row = i / side - 1;
+      const std::int64_t col = i % side - 1;
+      if (row < 0 || col < 0 || row >= n || col >= n) {  // left alone
+        ASSERT_EQ(bits(std::vector<double>{found[at]}), bits(std::vector<double>{begin[at]}));
+        continue;
+      }
+      double size_a = 1;
+      double size_b = 0;
+      const double of_a = weighed ? dot(a.data() + row * k, a.data() + col * k, k, size_a) : 1.0;
+      const T* slot = b.data() + s * n * (l + 2);
+      const double of_b = dot(slot + row * (l + 2), slot + col * (l + 2), l, size_b);
+      const double before = add ? begin[at] : 0;
+      if (row >= col) {
+        ASSERT_NEAR(found[at], before + 0.7 * of_a * of_b,
+                    terms * epsilon<T>() * (size_a * size_b + std::fabs(before)));
+      } else {  // the mirror of what is below, whatever was there
+        ASSERT_EQ(found[at],
+                  found[static_cast<std::size_t>(s * side * side + (col + 1) * side + row + 1)]);
+      }
+    }
+  }
+}
+
+TEST_P(Gram, ProductsOfRowsArePutTogether) {
+  std::mt19937_64 random(test_seed());
+  struct Sizes {
+    std::int64_t n, k, l;
+  };
+  std::vector<Sizes> all{{1, 1, 1}, {5, 3, 1}, {19, 7, 33}};
+  // Several blocks; through the BLAS, and by own loops at the edge to it.
+  if (!emulated()) all.insert(all.end(), {{300, 5, 9}, {257, 3, 260}, {40, 256, 300}});
+  for (const Sizes& z : all) {
+    for (const bool weighed : {true, false}) {
+      for (const bool add : {true, false}) {
+        if (z.n > 100 && weighed != add) continue;
+        check_products<double>(executor(), z.n, z.k, z.l, weighed, add, random);
+        check_products<float>(executor(), z.n, z.k, z.l, weighed, add, random);
+      }
+    }
+  }
+}
+
 TEST_P(Gram, ExamplesHaveProductsOfTheirOwn) {
   std::mt19937_64 random(test_seed());
   struct Sizes {
@@ -160,7 +242,20 @@ TEST_P(Gram, PatternsAreCountedExactly) {
       check_patterns<double>(executor(), 3, rows, cols, random);
     }
   }
-  if (!emulated()) check_patterns<double>(executor(), 1, 129, 1000, random);
+  if (emulated()) return;
+  check_patterns<double>(executor(), 1, 129, 1000, random);
+  check_patterns<float>(executor(), 1, 331, 200, random);
+}
+
+TEST_P(Gram, CountsOfManyColumnsAreExact) {
+  const std::int64_t rows = 3;
+  const std::int64_t words = 1100;  // more columns than 16 bits can count
+  const std::vector<std::uint64_t> ones(static_cast<std::size_t>(rows * words), ~0ULL);
+  const auto patterns = to_device(executor(), ones);
+  const auto counts = to_device(executor(), poisoned<double>(rows * rows));
+  pattern_products(executor(), {.bits = {patterns.data(), 1, rows, words, rows * words, words},
+                                .counts = {counts.data(), 1, rows, rows, rows * rows, rows}});
+  EXPECT_EQ(counts.download(), std::vector<double>(9, 64.0 * words));
 }
 
 TEST_P(Gram, ShapesThatDoNotFitAreNamed) {
@@ -175,6 +270,16 @@ TEST_P(Gram, ShapesThatDoNotFitAreNamed) {
                                              .places = 2,
                                              .c = {b.data(), 1, 2, 5, 10, 5}}),
                std::invalid_argument);
+  EXPECT_THROW(gram_products<double>(executor(), {.b = {a.data(), 1, 3, 2, 6, 2},
+                                                  .gram = {b.data(), 1, 2, 2, 4, 2},
+                                                  .x = {b.data(), 1, 2, 2, 4, 2},
+                                                  .y = {b.data(), 1, 2, 2, 4, 2}}),
+               std::invalid_argument);
+  EXPECT_THROW(
+      gram_products<double>(
+          executor(),
+          {.b = {a.data(), 1, 2, 3, 6, 3}, .gram = {b.data(), 1, 2, 2, 4, 2}, .x = {}, .y = {}}),
+      std::invalid_argument);
   const Buffer<std::uint64_t> bits(executor(), 8);
   EXPECT_THROW(pattern_products(executor(), {.bits = {bits.data(), 1, 4, 2, 8, 2},
                                              .counts = {b.data(), 1, 3, 3, 9, 3}}),

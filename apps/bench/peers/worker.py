@@ -111,6 +111,7 @@ def run_case(peer, directory, arguments):
     if memory and arguments.device == "cpu":
         # Of all variants tried; what the frameworks themselves occupy was there before.
         row["peak_memory_bytes"] = memory - memory_before
+        row["peak_rss_bytes"] = memory
     if failures:
         row["failed_variants"] = failures
     return {"row": row}

@@ -37,6 +37,7 @@ constexpr TypedLoops<T> typed_loops() {
            activation_slope<Erf, T>},
           squared_slopes<T>,
           squared_losses<T>,
+          positive_bits<T>,
           fma_rounds<T>,
           fma_flops_per_round<T>};
 }

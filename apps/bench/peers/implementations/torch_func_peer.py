@@ -1,6 +1,6 @@
 """PyTorch's function transforms: the loss of one member, `vmap(grad(...))` over members, and in-place updates; on a GPU
-a chunk of steps is one CUDA graph. The tangent kernel is the contraction of per-example gradients, layer by layer and
-in blocks of points, since all gradients of all points would not fit a memory.
+a chunk of steps is one CUDA graph. The tangent kernel is the contraction of per-example gradients, layer by layer or in
+blocks of points, since all gradients of all points would not fit a memory.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def cnn(state, device):
 
 
 def tangent_kernel(state, device):
-    """sum over layers of J_i J_j^T for blocks of points: gradients of two blocks are in memory at a time."""
+    """J J^T of per-example gradients. Layer by layer, one layer's gradients of all points in memory, each made once
+    and contracted by large products; where they do not fit, blocks of points of all layers."""
     depth, dtype = state.case["depth"], state.case.dtype
     weights = tuple(tensor(state.arrays[f"W_{layer}"][0], device) for layer in range(1, depth + 2))
     x = tensor(state.arrays["inputs"], device)
@@ -131,7 +132,7 @@ def tangent_kernel(state, device):
 
     gradients = vmap(grad(output), in_dims=(None, 0))
 
-    def compute():
+    def in_blocks():
         total = torch.zeros(len(x), len(x), dtype=x.dtype, device=device)
         starts = range(0, len(x), block)
         for i in starts:
@@ -144,7 +145,35 @@ def tangent_kernel(state, device):
         synchronize(device)
         return {"kernel": total}
 
-    return {f"contraction of vmap(grad), blocks of {block}": lambda: FunctionRunner(compute, to_numpy)}
+    largest, eighth = max(w.numel() for w in weights), -(-len(x) // 8)
+    jacobian = torch.empty(0)  # allocated by the first call
+
+    def by_layers():
+        nonlocal jacobian
+        if not len(jacobian):
+            jacobian = torch.empty(len(x) * largest, dtype=x.dtype, device=device)
+        total = torch.zeros(len(x), len(x), dtype=x.dtype, device=device)
+        for h, w in enumerate(weights):
+
+            def of_layer(own, point, h=h):
+                return output(weights[:h] + (own,) + weights[h + 1 :], point)
+
+            rows = jacobian[: len(x) * w.numel()].view(len(x), w.numel())
+            own_gradients = vmap(grad(of_layer), in_dims=(None, 0))
+            for i in range(0, len(x), block):
+                rows[i : i + block] = own_gradients(w, x[i : i + block]).flatten(1)
+            for i in range(0, len(x), eighth):  # the lower triangle, in strips
+                strip = total[i : i + eighth, : i + eighth]
+                strip.addmm_(rows[i : i + eighth], rows[: i + eighth].T)
+        kernel = total.tril() + total.tril(-1).T
+        synchronize(device)
+        return {"kernel": kernel}
+
+    offers = {}
+    if len(x) * largest * dtype.itemsize < 10e9:
+        offers[f"contraction of vmap(grad), layer by layer, {block} points at a time"] = by_layers
+    offers[f"contraction of vmap(grad), blocks of {block}"] = in_blocks
+    return {name: lambda compute=compute: FunctionRunner(compute, to_numpy) for name, compute in offers.items()}
 
 
 OFFERS = {

@@ -191,6 +191,10 @@ Grams<T>::Grams(Executor& executor, const Description& description, const GramRe
     places_of_layers_.push_back(std::find(trained.begin(), trained.end(), part.h) -
                                 trained.begin());
   }
+  const auto first = std::find_if(layout_.parts.begin(), layout_.parts.end(),
+                                  [](const GramPart& part) { return part.direct; });
+  if (first != layout_.parts.end())
+    first_ = static_cast<std::size_t>(first - layout_.parts.begin());
   y_ = Buffer<double>(executor, slots * layout_.products);
   if (layout_.patterns) {
     relu_ = static_cast<std::int64_t>(description.layers.size()) - 2;

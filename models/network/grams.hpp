@@ -115,9 +115,9 @@ class Grams {
   const Buffer<double>& matrix_of(std::size_t part) const {
     return request_.layers ? layers_[static_cast<std::size_t>(places_of_layers_[part])] : sum_;
   }
-  /// Whether the part's products are added to what is there.
+  /// Whether the part's products are added to what is there. Direct ones come first.
   bool adds(std::size_t part) const {
-    return request_.layers ? layout_.parts[part].bias : part > 0;
+    return request_.layers ? layout_.parts[part].bias : part != first_;
   }
   void products(const GramPart& part, const Terms& own, const Terms& other, bool with_a) const;
   void put(std::size_t part, const Tile& own, std::int64_t output, const Tile& other,
@@ -134,6 +134,7 @@ class Grams {
   std::int64_t size_;
   std::vector<std::int64_t> places_of_layers_;  ///< of each part: number of its matrix in layers_
   std::vector<double> factors_;                 ///< of each part
+  std::size_t first_ = 0;                       ///< part that is put first
   std::int64_t relu_ = -1;                      ///< index of the layer whose patterns count
   double pattern_factor_ = 1;
   Buffer<double> sum_;

@@ -96,6 +96,8 @@ inline std::vector<NetworkCase> layer_cases() {
       {"conv 3 3 padding 1", "tanh", "residual", "conv 3 3 padding 1", "tanh", "end scale 0.3",
        "pool all", "flatten", "output"},
       "[2, 3, 3]");
+  add("one place, then many", {"conv 2 3", "tanh", "conv 1 1 padding 1", "pool all", "flatten"},
+      "[1, 3, 3]", 1);
   add("flat images", {"flatten", "dense 3", "tanh", "output"}, "[2, 3, 2]");
   return all;
 }

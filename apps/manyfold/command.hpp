@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "kernels/backends.hpp"
+
+// Its header takes a compiler seconds: only what adds flags includes it.
+namespace CLI {
+class App;
+}
 
 namespace manyfold::apps {
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

@@ -7,6 +7,7 @@
 #include <new>
 #include <string_view>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "apps/manyfold/command.hpp"

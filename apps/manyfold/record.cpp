@@ -1,6 +1,7 @@
 // manyfold record: makes record.nc from the log of a run that was killed before it could.
 #include <filesystem>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "apps/manyfold/command.hpp"

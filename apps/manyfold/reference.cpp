@@ -1,6 +1,7 @@
 // manyfold reference: the documentation of every key and command, from the tables that parse them.
 #include "core/config/reference.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "apps/manyfold/command.hpp"

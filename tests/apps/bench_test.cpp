@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 #include "tests/apps/program.hpp"
 
 namespace manyfold::testing {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/data/array_file.hpp"
 #include "tests/apps/netcdf_file.hpp"

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/record/sample_log.hpp"
 #include "tests/apps/netcdf_file.hpp"

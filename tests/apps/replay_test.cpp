@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/record/sample_log.hpp"
 #include "tests/apps/netcdf_file.hpp"

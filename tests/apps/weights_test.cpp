@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/data/array_archive.hpp"
 #include "core/data/array_file.hpp"

@@ -131,8 +131,8 @@ struct Loops {
                     int32_t* exponents, int32_t* places, int32_t max_sweeps);
   int64_t jacobi_lanes;
   void (*lane_jacobi)(const LaneJacobi& args);
-  /// counts_ij, (rows, cols), rows counts_row apart: the bits that are 1 in both row i of a and row j
-  /// of b, which have `words` words each, rows words_row apart.
+  /// counts_ij, (rows, cols), rows counts_row apart: the bits that are 1 in both row i of a and row
+  /// j of b, which have `words` words each, rows words_row apart.
   void (*shared_ones)(double* counts, int64_t counts_row, const uint64_t* a, int64_t rows,
                       const uint64_t* b, int64_t cols, int64_t words_row, int64_t words);
   /// `rounds` copies of `count` doubles, a multiple of copy_block; both begin on a cache line.

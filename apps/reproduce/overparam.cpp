@@ -22,6 +22,16 @@ constexpr const char* figure_1 = "Du 2019, thesis, figure 1";
 constexpr const char* chapter_2 = "Du 2019, thesis, chapter 2";
 constexpr const char* chapter_3 = "Du 2019, thesis, chapter 3";
 
+/// What a part says of training that only looks at networks as they start.
+constexpr const char* untrained = R"([init]
+kind = "gaussian"
+[optimizer]
+kind = "gd"
+learning_rate = 0.1
+[stop]
+steps = 0
+)";
+
 /// A value of a swept key of a group.
 double number_of(const MemberGroup& group, const std::string& key) {
   return std::stod(group.values.at(key));
@@ -81,6 +91,19 @@ Curve medians_along(const FinishedPart& part, const std::vector<const MemberGrou
     curve.values.push_back(median_of(part, *group, variable, sample, entry));
   }
   return curve;
+}
+
+/// Of a part that sweeps one key beside seeds.
+Curve medians_over(const FinishedPart& part, const std::string& key, const std::string& variable,
+                   std::size_t entry = 0) {
+  const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
+  return medians_along(part, curves_along(groups, key).at(""), key, variable, 0, entry);
+}
+
+double largest(const std::vector<MemberGroup>& groups, const std::string& key) {
+  double most = 0;
+  for (const MemberGroup& group : groups) most = std::max(most, number_of(group, key));
+  return most;
 }
 
 std::string before(const std::string& rest) { return rest.empty() ? "" : rest + ": "; }
@@ -200,9 +223,7 @@ tangent_kernel_eigenvalues = {{ every = {0}, which = "least" }}
 std::vector<Claim> linear_rate_claims(const FinishedParts& parts) {
   const FinishedPart& part = parts.at("rate");
   const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
-  double widest = 0;
-  for (const MemberGroup& group : groups)
-    widest = std::max(widest, number_of(group, "model.hidden"));
+  const double widest = largest(groups, "model.hidden");
   std::vector<Claim> claims;
   for (const MemberGroup& group : groups) {
     if (number_of(group, "model.hidden") < widest) continue;
@@ -258,14 +279,7 @@ source = "sphere"
 shape = 100
 count = 100
 targets = "random_normal"
-[init]
-kind = "gaussian"
-[optimizer]
-kind = "gd"
-learning_rate = 0.1
-[stop]
-steps = 0
-[cadences]
+{2}[cadences]
 start = {{ steps = [0] }}
 [probes]
 tangent_kernel_limit_distance = {{ every = "start" }}
@@ -277,7 +291,7 @@ tangent_kernel_limit_eigenvalues = {{ every = "start", which = "least" }}
 )",
                                  quick ? "[64, 256, 1024, 4096, 16384]"
                                        : "[64, 256, 1024, 4096, 16384, 65536, 262144]",
-                                 quick ? 8 : 32)}};
+                                 quick ? 8 : 32, untrained)}};
 }
 
 Claim slope_claim(const std::string& id, const std::string& statement, const char* source,
@@ -294,11 +308,8 @@ Claim slope_claim(const std::string& id, const std::string& statement, const cha
 
 std::vector<Claim> concentration_claims(const FinishedParts& parts) {
   const FinishedPart& part = parts.at("widths");
-  const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
-  std::vector<const MemberGroup*> all;
-  for (const MemberGroup& group : groups) all.push_back(&group);
   const auto along = [&](const char* variable) {
-    return medians_along(part, all, "model.hidden", variable);
+    return medians_over(part, "model.hidden", variable);
   };
   const Curve least = along("tangent_kernel_eigenvalues");
   const double limit = along("tangent_kernel_limit_eigenvalues").values.front();
@@ -323,19 +334,12 @@ hidden = 1
 source = "sphere"
 targets = "random_normal"
 {}
-[init]
-kind = "gaussian"
-[optimizer]
-kind = "gd"
-learning_rate = 0.1
-[stop]
-steps = 0
-[probes]
+{}[probes]
 tangent_kernel_limit_eigenvalues = {{ steps = [0], which = "least" }}
 [sweep]
 {}
 )",
-                       data, sweep);
+                       data, untrained, sweep);
   };
   return {{"examples",
            toml("shape = 20\ncount = 100",
@@ -349,15 +353,8 @@ tangent_kernel_limit_eigenvalues = {{ steps = [0], which = "least" }}
 
 std::vector<Claim> lambda_scaling_claims(const FinishedParts& parts) {
   constexpr const char* variable = "tangent_kernel_limit_eigenvalues";
-  const auto curve_of = [&](const char* name, const std::string& key) {
-    const FinishedPart& part = parts.at(name);
-    const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
-    std::vector<const MemberGroup*> all;
-    for (const MemberGroup& group : groups) all.push_back(&group);
-    return medians_along(part, all, key, variable);
-  };
-  const Curve examples = curve_of("examples", "data.count");
-  const Curve angles = curve_of("angles", "data.angle");
+  const Curve examples = medians_over(parts.at("examples"), "data.count", variable);
+  const Curve angles = medians_over(parts.at("angles"), "data.angle", variable);
   const Curve small{{angles.keys.begin() + 2, angles.keys.end()},
                     {angles.values.begin() + 2, angles.values.end()}};
   const double slope = log_log_slope(small.keys, small.values);
@@ -454,8 +451,7 @@ std::vector<Part> deep_parts(Scale scale) {
 /// Medians of ||G^(H)(0) - K^(H)||_2 / l_min(K^(H)) over the depths, at the largest width.
 Curve relative_error(const FinishedPart& part, const std::string& width_key) {
   const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
-  double widest = 0;
-  for (const MemberGroup& group : groups) widest = std::max(widest, number_of(group, width_key));
+  const double widest = largest(groups, width_key);
   Curve curve;
   for (const MemberGroup& group : groups) {
     if (number_of(group, width_key) < widest) continue;
@@ -572,7 +568,8 @@ std::vector<Claim> conv_claims(const FinishedParts& parts) {
 
 std::vector<Part> bias_parts(Scale scale) {
   const bool quick = scale == Scale::quick;
-  return {{"widths", fmt::format(R"(
+  return {
+      {"widths", fmt::format(R"(
 name = "overparam.bias"
 record.states = false
 [model]
@@ -587,34 +584,24 @@ source = "sphere"
 shape = 20
 count = 20
 targets = "random_normal"
-[init]
-kind = "gaussian"
-[optimizer]
-kind = "gd"
-learning_rate = 0.1
-[stop]
-steps = 0
-[probes]
+{}[probes]
 layer_mean_error = {{ steps = [0] }}
 [sweep]
 "model.hidden" = {}
 "seed" = {{ range = [0, {}] }}
 )",
-                                 quick ? "[64, 256, 1024]" : "[64, 256, 1024, 4096, 16384]",
-                                 quick ? 10 : 32)}};
+                             untrained, quick ? "[64, 256, 1024]" : "[64, 256, 1024, 4096, 16384]",
+                             quick ? 10 : 32)}};
 }
 
 std::vector<Claim> bias_claims(const FinishedParts& parts) {
   const FinishedPart& part = parts.at("widths");
-  const std::vector<MemberGroup> groups = groups_but_for_seeds(part.experiment);
-  std::vector<const MemberGroup*> all;
-  for (const MemberGroup& group : groups) all.push_back(&group);
   std::vector<Claim> claims;
   for (std::size_t h = 0; h < 4; ++h) {
-    claims.push_back(
-        slope_claim("bias.concentration", "the largest error of a layer's means falls like m^-1/2",
-                    "Du 2019, thesis, theorem 3.4", fmt::format("h = {}", h + 1),
-                    medians_along(part, all, "model.hidden", "layer_mean_error", 0, h)));
+    claims.push_back(slope_claim("bias.concentration",
+                                 "the largest error of a layer's means falls like m^-1/2",
+                                 "Du 2019, thesis, theorem 3.4", fmt::format("h = {}", h + 1),
+                                 medians_over(part, "model.hidden", "layer_mean_error", h)));
   }
   return claims;
 }

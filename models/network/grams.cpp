@@ -55,7 +55,7 @@ GramLayout layout_of(const Description& description, std::int64_t tile, bool all
     const Layer& layer = layer_of(description, h);
     GramPart part;
     part.h = h;
-    part.places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
+    part.places = layer.places();
     part.out = w.rows;
     for (const bool bias : {false, true}) {
       if (bias ? !w.bias : w.frozen) continue;

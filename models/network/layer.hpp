@@ -66,6 +66,8 @@ struct Layer {
 
   /// As model.layers writes it.
   std::string text() const;
+  /// Rows of its product for one example: of a convolution a place each.
+  std::int64_t places() const { return kind == LayerKind::conv ? window.places() : 1; }
   bool has_weight() const { return kind == LayerKind::dense || kind == LayerKind::conv; }
 };
 

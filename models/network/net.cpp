@@ -22,7 +22,7 @@ std::int64_t longest_column(const Description& description, std::int64_t rows) {
   std::int64_t most = 0;
   for (const Layer& layer : description.layers) {
     if (!layer.bias) continue;
-    const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
+    const std::int64_t places = layer.places();
     most = std::max(most, rows * places);
   }
   return most;
@@ -296,7 +296,7 @@ MatrixBatch<const T> Net<T>::operand(const MatrixBatch<const T>& in, const Layer
 
 template <class T>
 void Net<T>::product(const Node& node, const Layer& layer, const Ending& ending) {
-  const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
+  const std::int64_t places = layer.places();
   const MatrixBatch<T> out = by_place(own(node.out), places);
   if (layer.bias) {
     multiply(keep, keep, ones(out.rows), bias(layer.weight, parameters_), out, 1, false);
@@ -353,7 +353,7 @@ template <class T>
 void Net<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer,
                           const std::function<void(const LayerTerms<T>&)>& see,
                           const Ending& ending) {
-  const std::int64_t places = layer.kind == LayerKind::conv ? layer.window.places() : 1;
+  const std::int64_t places = layer.places();
   const MatrixBatch<const T> out =
       by_place(MatrixBatch<const T>(gradient(step.out.buffer, layer.result.size())), places);
   const double scale = layer.scale * tape_.values[static_cast<std::size_t>(node.in)].scale;

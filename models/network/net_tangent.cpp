@@ -13,10 +13,6 @@ using kernels::Transpose;
 constexpr Transpose keep = Transpose::no;
 constexpr Transpose flip = Transpose::yes;
 
-std::int64_t places_of(const Layer& layer) {
-  return layer.kind == LayerKind::conv ? layer.window.places() : 1;
-}
-
 }  // namespace
 
 template <class T>
@@ -81,7 +77,7 @@ MatrixBatch<const T> NetTangent<T>::direction(std::int64_t h) const {
 /// b' + c (x W'^T + x' W^T).
 template <class T>
 void NetTangent<T>::product(const Node& node, const Layer& layer) {
-  const MatrixBatch<T> out = Net<T>::by_place(tangent(node.out), places_of(layer));
+  const MatrixBatch<T> out = Net<T>::by_place(tangent(node.out), layer.places());
   const double scale = layer.scale * scale_of(node.in);
   bool add = false;
   if (layer.bias) {
@@ -172,7 +168,7 @@ void NetTangent<T>::of_each_gradient(const BackwardStep& step, std::int64_t out,
 template <class T>
 void NetTangent<T>::product_back(const BackwardStep& step, const Node& node, const Layer& layer,
                                  VectorBatch<T> change, bool add) {
-  const std::int64_t places = places_of(layer);
+  const std::int64_t places = layer.places();
   const std::int64_t features = layer.result.size();
   const MatrixBatch<const T> moved =
       Net<T>::by_place(MatrixBatch<const T>(gradient(step.out.buffer, features)), places);

@@ -58,8 +58,7 @@ Footprint Objective<T>::footprint(const Settings& example, const Description& de
                              sizeof(std::int64_t) + (shared_problem ? 0 : data);
   footprint.shared_bytes = shared_problem ? data : 0;
   for (const Layer& layer : description.layers) {
-    const auto places =
-        static_cast<double>(layer.kind == LayerKind::conv ? layer.window.places() : 1);
+    const auto places = static_cast<double>(layer.places());
     if (layer.has_weight()) {
       const Weight& w = description.weights[static_cast<std::size_t>(layer.weight - 1)];
       // Forward, the weight's gradient, and below the first layer that of the input.

@@ -1,8 +1,7 @@
 # ctest reads this file for each program of the tests (suite_of_program in CMakeLists.txt): one test
 # for each suite, and for each device of suites that run once per device, instead of one for each
 # case. A process start costs 0.2 s, most of it for cuBLAS and cuSOLVER or for the sanitizers, which
-# is more than most of the cases take. Under sanitizers a case is a process, so that what one leaves
-# behind is no other's (`each_case`). Needs `program`, `environment` and `left_out`: patterns of cases,
+# is more than most of the cases take. Needs `program`, `environment` and `left_out`: patterns of cases,
 # as --gtest_filter takes them.
 get_filename_component(name "${program}" NAME)
 if(NOT EXISTS "${program}")
@@ -31,9 +30,7 @@ foreach(line IN LISTS listed)
     if(suite MATCHES "(^|/)DISABLED_" OR name MATCHES "^DISABLED_")
       continue()
     endif()
-    if(each_case)
-      list(APPEND suites "${suite}.${name}")
-    elseif(suite MATCHES "^Devices/" AND name MATCHES "/([a-z]+)$")
+    if(suite MATCHES "^Devices/" AND name MATCHES "/([a-z]+)$")
       list(APPEND suites "${suite}.*/${CMAKE_MATCH_1}")
     else()
       list(APPEND suites "${suite}.*")

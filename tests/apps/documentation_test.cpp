@@ -201,7 +201,7 @@ TEST_F(DocumentationTest, ExperimentFilesAreValid) {
 TEST_F(DocumentationTest, CommandsRun) {
   const Scratch scratch;
   fs::create_directories(scratch / "build/bin");
-  fs::create_symlink(MANYFOLD_PROGRAM, scratch / program_path);
+  fs::create_symlink(program_file(), scratch / program_path);
   fs::create_symlink(source / "apps", scratch / "apps");
   int commands = 0;
   for (const Fence& fence : fences_of(read_file(source / "README.md"))) {

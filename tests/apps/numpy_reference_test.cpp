@@ -12,7 +12,7 @@ namespace {
 TEST(NumpyReference, AgreesOverAThousandSteps) {
   const Scratch scratch;
   const fs::path script = fs::path(MANYFOLD_SOURCE_DIR) / "tests/apps/numpy_reference.py";
-  Process process(Launch{.arguments = {script.string(), MANYFOLD_PROGRAM, scratch.path().string()},
+  Process process(Launch{.arguments = {script.string(), program_file(), scratch.path().string()},
                          .folder = scratch.path(),
                          .environment = {{"PYTHONDONTWRITEBYTECODE", "1"}},
                          .program = "/usr/bin/python3"});

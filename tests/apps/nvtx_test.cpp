@@ -55,7 +55,7 @@ Ranges read_ranges(const fs::path& file) {
 }
 
 fs::path injection() {
-  return fs::path(MANYFOLD_PROGRAM).parent_path().parent_path() / "lib" / "libnvtx_injection.so";
+  return fs::path(program_file()).parent_path().parent_path() / "lib" / "libnvtx_injection.so";
 }
 
 class NvtxRanges : public ::testing::Test {

@@ -51,6 +51,12 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
+const std::string& program_file() {
+  static const std::string file =
+      (fs::read_symlink("/proc/self/exe").parent_path() / "manyfold").string();
+  return file;
+}
+
 nlohmann::json Outcome::json() const { return nlohmann::json::parse(out); }
 
 std::ostream& operator<<(std::ostream& stream, const Outcome& outcome) {

@@ -32,6 +32,9 @@ fs::path write_file(const fs::path& file, std::string_view text);
 
 bool contains(std::string_view text, std::string_view part);
 
+/// The program `manyfold` of the build that these tests belong to: it stands beside them.
+const std::string& program_file();
+
 /// What a process came to.
 struct Outcome {
   int exit_code = -1;  ///< -1 when a signal ended it
@@ -53,7 +56,7 @@ struct Launch {
   fs::path folder = fs::current_path();              ///< working directory
   std::map<std::string, std::string> environment{};  ///< added to this process's own
   std::function<bool()> before_exec{};               ///< in the child; false: it exits with 126
-  std::string program = MANYFOLD_PROGRAM;
+  std::string program = program_file();
 };
 
 /// A started process; ends with this object at the latest.

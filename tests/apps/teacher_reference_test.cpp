@@ -14,7 +14,7 @@ TEST(TeacherReference, EveryCellEndsWhereNumPyEndsAtTheSameNumbers) {
   for (const std::string path : {"resident", "batched"}) {
     const Scratch scratch;
     Process process(
-        Launch{.arguments = {script.string(), MANYFOLD_PROGRAM, scratch.path().string(), path},
+        Launch{.arguments = {script.string(), program_file(), scratch.path().string(), path},
                .folder = scratch.path(),
                .environment = {{"PYTHONDONTWRITEBYTECODE", "1"}},
                .program = "/usr/bin/python3"});

@@ -13,6 +13,7 @@
 #include "kernels/cpu/l2_bandwidth.hpp"
 #include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/table.hpp"
+#include "tests/sanitized.hpp"
 
 namespace manyfold::kernels {
 namespace {
@@ -67,11 +68,8 @@ TEST(Backends, MissingDevicesAreResourceErrorsThatSayWhy) {
 TEST(FmaPeak, IsMeasured) {
   const double single = cpu::measure_fma_peak<float>(0.02, 1);
   const double twice = cpu::measure_fma_peak<double>(0.02, 1);
-#ifdef __SANITIZE_ADDRESS__  // instrumented, and beside another test: some operations a microsecond
-  constexpr double least = 0.01e9;
-#else
-  constexpr double least = 1e9;
-#endif
+  // Instrumented, and beside another test: some operations a microsecond.
+  const double least = test::is_sanitized() ? 0.01e9 : 1e9;
   EXPECT_GT(single, least);
   EXPECT_GT(twice, least / 2);
 }

@@ -117,6 +117,70 @@ std::vector<BenchRow> least_eigenvalue(Executor& executor, const BenchFlags& fla
        }})};
 }
 
+/// Eigenvalues spaced as a Gram matrix's are at the lower end of their density, for d = 2 n.
+std::vector<double> edge_spectrum(std::int64_t n) {
+  std::vector<double> values(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] =
+        0.0858 + 2.8 * std::cbrt(std::pow(static_cast<double>(i) / static_cast<double>(n), 2));
+  }
+  return values;
+}
+
+/// (I - 2 v v^T) D (I - 2 v v^T) with v of length 1: a full matrix of known eigenvalues without n^3
+/// operations.
+std::vector<double> reflected(const std::vector<double>& d) {
+  const std::size_t n = d.size();
+  std::vector<double> v(n);
+  double squares = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    v[i] = std::sin(static_cast<double>(i) * 1.7 + 1) + 0.3;
+    squares += v[i] * v[i];
+  }
+  double middle = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    v[i] /= std::sqrt(squares);
+    middle += d[i] * v[i] * v[i];
+  }
+  std::vector<double> a(n * n);
+  for (std::size_t r = 0; r < n; ++r) {
+    for (std::size_t c = 0; c < n; ++c) {
+      a[r * n + c] = (4 * middle - 2 * d[r] - 2 * d[c]) * v[r] * v[c] + (r == c ? d[r] : 0);
+    }
+  }
+  return a;
+}
+
+std::vector<BenchRow> large_eigenvalue(Executor& executor, const BenchFlags& flags) {
+  const std::int64_t n = flags.full ? 20000 : 2000;
+  const std::vector<double> spectrum = edge_spectrum(n);
+  Buffer<double> memory(executor, n * n);
+  memory.upload(reflected(spectrum));
+  const MatrixBatch<const double> matrix{memory.data(), 1, n, n, n * n, n};
+  const Spectra found = eigenvalues_of(executor, matrix, Eigenvalues::least);
+  if (std::fabs(found.values.front() - spectrum.front()) > 2 * found.bounds.front()) {
+    throw DeviceError(
+        fmt::format("bench spectra large-eigenvalue: found {:.17g}, expected {:.17g} within {:.3g}",
+                    found.values.front(), spectrum.front(), 2 * found.bounds.front()));
+  }
+  const Buffer<double> value(executor, 1);
+  const double operations = std::pow(static_cast<double>(n), 3) / 3;
+  return {measure_call(
+      executor, flags,
+      {.name = "large-eigenvalue",
+       .count = 1,
+       .operations = operations,
+       .formula = fmt::format("large-eigenvalue: n^3 / 3, a Cholesky factorization in double, n = "
+                              "{}: {:.4g}; ours makes one in single precision, too",
+                              n, operations),
+       .compute = [&] {
+         kernels::symmetric_eigenvalues<double>(executor, {.a = matrix,
+                                                           .which = Eigenvalues::least,
+                                                           .values = value.data(),
+                                                           .values_stride = 1});
+       }})};
+}
+
 /// Random 20x20 matrices: apps/bench/peers/workloads/svd.py
 class SmallMatrices {
  public:
@@ -220,6 +284,9 @@ constexpr NamedRow spectra_rows[] = {
     {"svd-vectors", "the same with all singular vectors", svd_vectors, true},
     {"least-eigenvalue", "the least eigenvalue of 64 Gram matrices of 1000x1000", least_eigenvalue,
      true},
+    {"large-eigenvalue",
+     "the least eigenvalue of one matrix of 20,000x20,000 (takes minutes and 10 GB)",
+     large_eigenvalue, false},
     {"pattern-gram", "S S^T of 0/1 patterns of 16,000 neurons on 1000 examples", pattern_gram,
      true},
     {"tangent-kernel", "the tangent kernel of a net of depth 4 and width 1024 on 1000 examples",

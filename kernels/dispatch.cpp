@@ -1,6 +1,7 @@
 // The operations as callers see them: shapes are checked here, once for all backends, then the
 // executor's own table carries the call out.
 #include <cstdint>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -280,9 +281,10 @@ template void random_fill(Executor&, const RandomFillArgs<double>&);
 template <class T>
 void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   check_layout("singular_values", "a", args.a);
-  constexpr std::int64_t largest = 1024;
-  if (args.a.rows < 1 || args.a.cols < 1 || args.a.rows > largest || args.a.cols > largest) {
-    reject("singular_values: a " + shape(args.a) + " must have 1 to 1024 rows and columns");
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (args.a.rows < 1 || args.a.cols < 1 || args.a.cols > most / args.a.rows) {
+    reject("singular_values: a " + shape(args.a) + " must have 1 to " + std::to_string(most) +
+           " entries");
   }
   const std::int64_t count = args.a.rows < args.a.cols ? args.a.rows : args.a.cols;
   if (args.values_count < 0) {
@@ -311,8 +313,16 @@ void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
   if (args.workspace == nullptr) reject("singular_values: no workspace");
   if (args.max_sweeps < 1) reject("singular_values: max_sweeps must be at least 1");
   const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  const std::int64_t work = singular_values_workspace(args.a.rows, args.a.cols, vectors);
+  if (args.workspace_stride != 0 && args.workspace_stride < work) {
+    reject("singular_values: slots of the workspace overlap: " + std::to_string(work) +
+           " doubles, workspace_stride " + std::to_string(args.workspace_stride));
+  }
   if (args.a.slots == 0 || (args.values_count == 0 && !vectors)) return;
-  carry_out<T>(executor, Operation::singular_values, &TypedTable<T>::singular_values, args);
+  SingularValuesArgs<T> seen = args;
+  // A CPU has scratch of its own: arenas need no room for one.
+  if (executor.capture() != nullptr && executor.device().kind == "cpu") seen.workspace = nullptr;
+  carry_out<T>(executor, Operation::singular_values, &TypedTable<T>::singular_values, seen);
 }
 template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);

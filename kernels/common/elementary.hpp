@@ -3,22 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include <math.h>
 
 #include "core/portable.hpp"
 #include "core/random/exact.hpp"
+#include "kernels/common/power_of_two.hpp"
 
 namespace manyfold::kernels {
-
-/// 2^k for -1022 <= k <= 1023.
-MF_FN double power_of_two(int k) {
-  const std::uint64_t bits = static_cast<std::uint64_t>(k + 1023) << 52;
-  double value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 /// e^x within 2 ulp where the result is a normal number: x = k ln 2 + r, |r| <= 0.35, and the
 /// series of e^r, whose terms beyond r^14 / 14! are below 2^-60.

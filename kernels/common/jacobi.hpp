@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "core/portable.hpp"
+#include "kernels/common/power_of_two.hpp"
 
 namespace manyfold::kernels {
 
@@ -57,18 +58,6 @@ MF_FN JacobiPair jacobi_pair(int n, int round, int pair) {
   const int below = ((round - distance) / 2 + n) % n;
   const int above = (round + distance) / 2 % n;
   return {below < above ? below : above, below < above ? above : below, distance < n};
-}
-
-/// 2^exponent, 0 or infinity where that is out of range. (ldexp is slow and this stands in loops.)
-MF_FN double power_of_two(int exponent) {
-  if (exponent < -1022) return 0;
-  if (exponent > 1023) return HUGE_VAL;
-  union {
-    unsigned long long bits;
-    double value;
-  } number;
-  number.bits = static_cast<unsigned long long>(exponent + 1023) << 52;
-  return number.value;
 }
 
 /// The exponent e that puts a positive x into [1/2, 1) 2^e.

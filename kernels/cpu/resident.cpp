@@ -23,12 +23,14 @@
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/operations.hpp"
 #include "kernels/cpu/perturb.hpp"
+#include "kernels/cpu/singular_values.hpp"
 #include "kernels/elements/combine.hpp"
 #include "kernels/elements/drawn_residual.hpp"
 #include "kernels/elements/draws.hpp"
 #include "kernels/elements/examples.hpp"
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/scaling.hpp"
+#include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"
 #include "kernels/elements/updates.hpp"
@@ -251,6 +253,11 @@ class Thread {
         return loops_.inner_product(args.x.data, args.x.slot_stride == 0, args.y.data,
                                     args.y.slot_stride == 0, args.x.count, args.out);
       }
+      case Operation::singular_values:
+        return singular_values_in_lanes(instruction.as<SingularValuesArgs<T>>(), for_each.wanted,
+                                        lanes_);
+      case Operation::spectrum:
+        return spectrum(instruction.as<SpectrumArgs>(), for_each);
       case Operation::add_scaled:
         return add_scaled(instruction.as<AddScaledArgs<T>>());
       case Operation::descend:
@@ -399,6 +406,14 @@ class Thread {
     for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
       args.out[lane] = elements::reduced(args, args.x + lane,
                                          args.y != nullptr ? args.y + lane : nullptr, lanes_);
+    });
+  }
+
+  void spectrum(const SpectrumArgs& args, const ForEachLane& for_each) {
+    for_each("", lanes_, 1, [&](std::int64_t lane, std::int64_t) {
+      args.out[lane] =
+          args.scale * elements::spectrum_value({args.values + lane, lanes_}, args.count,
+                                                args.function, args.parameter);
     });
   }
 

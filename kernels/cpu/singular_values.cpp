@@ -1,18 +1,26 @@
 // Singular values on the CPU: matrices are copied column by column into scratch and rotated there;
-// small ones a group at a time, each in a lane of vectors.
+// small ones a group at a time, each in a lane of vectors, very large ones by LAPACK.
 #include "kernels/singular_values.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <numeric>
+#include <optional>
+#include <span>
+#include <stdexcept>
 #include <vector>
 
+#include <lapacke.h>
+
 #include "kernels/common/jacobi.hpp"
+#include "kernels/common/singular_methods.hpp"
 #include "kernels/cpu/for_each.hpp"
 #include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/operations.hpp"
+#include "kernels/cpu/scratch.hpp"
+#include "kernels/cpu/singular_values.hpp"
 
 namespace manyfold::kernels::cpu {
 namespace {
@@ -45,37 +53,110 @@ double spread(const T* a, std::int64_t outer, std::int64_t outer_step, std::int6
   return largest / smallest;
 }
 
+/// A matrix that is written, element (r, c) at data[r * row_step + c * col_step]; perhaps none.
+struct Output {
+  double* data = nullptr;
+  std::int64_t rows = 0, cols = 0, row_step = 0, col_step = 0;
+
+  double& at(std::int64_t r, std::int64_t c) const { return data[r * row_step + c * col_step]; }
+};
+
+/// Where the operands of one slot stand: one after another in the batch, or `step` apart in a lane
+/// of resident members.
+template <class T>
+struct Place {
+  const T* a;
+  std::int64_t rows, cols, row_step, col_step;
+  Output values, left;  ///< one row, one column
+  Output u, v;
+  std::int32_t* sweeps;
+
+  static Place of_slot(const SingularValuesArgs<T>& args, std::int64_t slot) {
+    return {args,
+            1,
+            args.a.slot(slot),
+            args.values + slot * args.values_stride,
+            args.left != nullptr ? args.left + slot * args.left_stride : nullptr,
+            args.u.data != nullptr ? args.u.slot(slot) : nullptr,
+            args.v.data != nullptr ? args.v.slot(slot) : nullptr,
+            args.sweeps != nullptr ? args.sweeps + slot : nullptr};
+  }
+  static Place of_lane(const SingularValuesArgs<T>& args, std::int64_t lane, std::int64_t lanes) {
+    const auto in_lane = [lane](auto* first) { return first != nullptr ? first + lane : nullptr; };
+    return {args,
+            lanes,
+            in_lane(args.a.data),
+            in_lane(args.values),
+            in_lane(args.left),
+            in_lane(args.u.data),
+            in_lane(args.v.data),
+            in_lane(args.sweeps)};
+  }
+
+ private:
+  Place(const SingularValuesArgs<T>& args, std::int64_t step, const T* a_at, double* values_at,
+        double* left_at, double* u_at, double* v_at, std::int32_t* sweeps_at)
+      : a(a_at),
+        rows(args.a.rows),
+        cols(args.a.cols),
+        row_step(args.a.row_stride * step),
+        col_step(step),
+        values{values_at, 1, args.values_count, 0, step},
+        left{left_at, rows, 1, step, 0},
+        u{u_at, args.u.rows, args.u.cols, args.u.row_stride * step, step},
+        v{v_at, args.v.rows, args.v.cols, args.v.row_stride * step, step},
+        sweeps(sweeps_at) {}
+};
+
+/// What of a call is the same for all slots.
+struct Wanted {
+  bool right;   ///< the rotations
+  bool scaled;  ///< u and v receive U S and V S
+  int max_sweeps;
+  double beyond;  ///< what values beyond min(m, n) are
+
+  template <class T>
+  explicit Wanted(const SingularValuesArgs<T>& args)
+      : right(args.u.data != nullptr || args.v.data != nullptr),
+        scaled(args.scaled),
+        max_sweeps(args.max_sweeps),
+        beyond(args.beyond) {}
+};
+
 /// The matrix of one slot, and which of its sides is rotated: as few columns as possible; of a
 /// square matrix the side that is graded, because errors are small relative to each column, not to
 /// each row.
 template <class T>
 struct Source {
   const T* a;
-  std::int64_t rows, cols, row_stride;
+  std::int64_t rows, cols, row_step, col_step;
   bool finite;
   bool transposed;
 
-  Source(const SingularValuesArgs<T>& args, std::int64_t slot)
-      : a(args.a.slot(slot)),
-        rows(args.a.rows),
-        cols(args.a.cols),
-        row_stride(args.a.row_stride),
+  explicit Source(const Place<T>& place)
+      : a(place.a),
+        rows(place.rows),
+        cols(place.cols),
+        row_step(place.row_step),
+        col_step(place.col_step),
         finite(true),
         transposed(rows < cols) {
     for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < cols; ++c)
-        finite = finite && std::isfinite(a[r * row_stride + c]);
+      for (std::int64_t c = 0; c < cols; ++c) {
+        finite = finite && std::isfinite(a[r * row_step + c * col_step]);
+      }
     }
     if (finite && rows == cols) {
-      transposed = spread(a, rows, row_stride, cols, 1) > spread(a, cols, 1, rows, row_stride);
+      transposed =
+          spread(a, rows, row_step, cols, col_step) > spread(a, cols, col_step, rows, row_step);
     }
   }
 
   std::int64_t length() const { return std::max(rows, cols); }
   std::int64_t count() const { return std::min(rows, cols); }
   /// Elements of the columns that are rotated.
-  const T* column(std::int64_t j) const { return a + j * (transposed ? row_stride : 1); }
-  std::int64_t step() const { return transposed ? 1 : row_stride; }
+  const T* column(std::int64_t j) const { return a + j * (transposed ? row_step : col_step); }
+  std::int64_t step() const { return transposed ? col_step : row_step; }
 };
 
 /// Orthogonal columns, wherever they stand: column i is 2^exponent times `norm` times a vector of
@@ -97,94 +178,94 @@ struct Rotated {
 };
 
 template <class T>
-void write_missing(const SingularValuesArgs<T>& args, std::int64_t slot) {
-  std::fill_n(args.values + slot * args.values_stride, args.values_count, nan);
-  if (args.left != nullptr) std::fill_n(args.left + slot * args.left_stride, args.a.rows, nan);
-  for (const MatrixBatch<double>& vectors : {args.u, args.v}) {
-    for (std::int64_t r = 0; vectors.data != nullptr && r < vectors.rows; ++r) {
-      std::fill_n(vectors.slot(slot) + r * vectors.row_stride, vectors.cols, nan);
+void write_missing(const Place<T>& place) {
+  for (const Output& out : {place.values, place.left, place.u, place.v}) {
+    for (std::int64_t r = 0; out.data != nullptr && r < out.rows; ++r) {
+      for (std::int64_t c = 0; c < out.cols; ++c) out.at(r, c) = nan;
     }
   }
-  if (args.sweeps != nullptr) args.sweeps[slot] = 0;
+  if (place.sweeps != nullptr) *place.sweeps = 0;
 }
 
 /// The longest column at length 1, or A times it where the rows were rotated.
 template <class T>
-void write_left(const Source<T>& source, const Rotated& from, std::int64_t longest, double* left) {
+void write_left(const Source<T>& source, const Rotated& from, std::int64_t longest,
+                const Output& left) {
   const double* column = from.columns + from.place(longest) * from.column_step;
   const double norm = from.norms[longest * from.number_step];
   if (!source.transposed) {
-    for (std::int64_t r = 0; r < source.rows; ++r) left[r] = column[r * from.element_step] / norm;
+    for (std::int64_t r = 0; r < source.rows; ++r) {
+      left.at(r, 0) = column[r * from.element_step] / norm;
+    }
     return;
   }
   const double value = from.value(longest);
   for (std::int64_t r = 0; r < source.rows; ++r) {
     double sum = 0;
     for (std::int64_t c = 0; c < source.cols; ++c) {
-      sum += static_cast<double>(source.a[r * source.row_stride + c]) *
+      sum += static_cast<double>(source.a[r * source.row_step + c * source.col_step]) *
              (column[c * from.element_step] / norm);
     }
-    left[r] = sum / value;
+    left.at(r, 0) = sum / value;
   }
 }
 
 template <class T>
-void write(const SingularValuesArgs<T>& args, std::int64_t slot, const Source<T>& source,
+void write(const Place<T>& place, const Wanted& wanted, const Source<T>& source,
            const Rotated& from, std::int32_t sweeps) {
   const std::int64_t count = source.count();
-  std::int32_t order[1024];
-  double value[1024];
+  std::array<double, cpu_singular_columns> few_values;
+  std::array<std::int32_t, cpu_singular_columns> few_places;
+  std::vector<double> many_values;
+  std::vector<std::int32_t> many_places;
+  double* value = few_values.data();
+  std::int32_t* order = few_places.data();
+  if (count > cpu_singular_columns) {
+    many_values.resize(static_cast<std::size_t>(count));
+    many_places.resize(static_cast<std::size_t>(count));
+    value = many_values.data();
+    order = many_places.data();
+  }
   for (std::int64_t j = 0; j < count; ++j) {
     value[j] = from.value(j);
     std::int64_t at = j;
     for (; at > 0 && value[order[at - 1]] < value[j]; --at) order[at] = order[at - 1];
     order[at] = static_cast<std::int32_t>(j);
   }
-  double* values = args.values + slot * args.values_stride;
-  for (std::int64_t i = 0; i < args.values_count; ++i) {
-    values[i] = i < count ? value[order[i]] : 0;
+  for (std::int64_t i = 0; i < place.values.cols; ++i) {
+    place.values.at(0, i) = i < count ? value[order[i]] : wanted.beyond;
   }
-  if (args.sweeps != nullptr) args.sweeps[slot] = sweeps;
-  if (args.left != nullptr) {
-    write_left(source, from, order[0], args.left + slot * args.left_stride);
-  }
-  const MatrixBatch<double>& columns = source.transposed ? args.v : args.u;
-  const MatrixBatch<double>& rights = source.transposed ? args.u : args.v;
+  if (place.sweeps != nullptr) *place.sweeps = sweeps;
+  if (place.left.data != nullptr) write_left(source, from, order[0], place.left);
+  const Output& columns = source.transposed ? place.v : place.u;
+  const Output& rights = source.transposed ? place.u : place.v;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t j = order[i];
-    const std::int64_t place = from.place(j);
+    const std::int64_t at = from.place(j);
     const bool none = value[j] == 0;
     const double norm = from.norms[j * from.number_step];
     const std::int32_t exponent = from.exponents[j * from.number_step];
     for (std::int64_t e = 0; columns.data != nullptr && e < source.length(); ++e) {
-      const double element = from.columns[place * from.column_step + e * from.element_step];
-      columns.slot(slot)[e * columns.row_stride + i] = none ? 0
-                                                       : args.scaled
-                                                           ? scale_by_power(element, exponent)
-                                                           : element / norm;
+      const double element = from.columns[at * from.column_step + e * from.element_step];
+      columns.at(e, i) = none            ? 0
+                         : wanted.scaled ? scale_by_power(element, exponent)
+                                         : element / norm;
     }
     for (std::int64_t e = 0; rights.data != nullptr && e < count; ++e) {
-      rights.slot(slot)[e * rights.row_stride + i] =
-          none ? 0
-               : (args.scaled ? value[j] : 1) *
-                     from.right[place * from.right_step + e * from.element_step];
+      const double element = from.right[at * from.right_step + e * from.element_step];
+      rights.at(e, i) = none ? 0 : (wanted.scaled ? value[j] : 1) * element;
     }
   }
 }
 
 template <class T>
-bool wants_right(const SingularValuesArgs<T>& args) {
-  return args.u.data != nullptr || args.v.data != nullptr;
-}
-
-template <class T>
-void one_slot(const SingularValuesArgs<T>& args, std::int64_t slot, const Loops& loops) {
-  const Source<T> source(args, slot);
-  if (!source.finite) return write_missing(args, slot);
+void one_slot(const Place<T>& place, const Wanted& wanted, const Loops& loops) {
+  const Source<T> source(place);
+  if (!source.finite) return write_missing(place);
   const std::int64_t count = source.count();
   const std::int64_t length = source.length();
   const std::int64_t stride = loops.jacobi_stride(length);
-  const std::int64_t right_stride = wants_right(args) ? loops.jacobi_stride(count) : 0;
+  const std::int64_t right_stride = wanted.right ? loops.jacobi_stride(count) : 0;
   auto* columns = static_cast<double*>(thread_scratch(
       static_cast<std::size_t>((stride + right_stride) * count + 2 * count) * sizeof(double)));
   double* right = columns + stride * count;
@@ -204,21 +285,62 @@ void one_slot(const SingularValuesArgs<T>& args, std::int64_t slot, const Loops&
   }
   const std::int32_t sweeps =
       loops.jacobi(length, count, columns, right_stride > 0 ? right : nullptr, norms, exponents,
-                   places, args.max_sweeps);
-  write(args, slot, source,
+                   places, wanted.max_sweeps);
+  write(place, wanted, source,
         {columns, stride, 1, right_stride > 0 ? right : nullptr, right_stride, norms, exponents,
          places, 1},
         sweeps);
 }
 
-/// Slots first ... end - 1, as many as there are lanes or fewer.
+/// By LAPACK's preconditioned Jacobi. It gives columns of length 1: here they get their norms, so
+/// that they are written as those of the rotations are.
 template <class T>
-void lane_slots(const SingularValuesArgs<T>& args, std::int64_t first, std::int64_t end,
-                const Loops& loops) {
+void one_slot_by_lapack(const Place<T>& place, const Wanted& wanted) {
+  const Source<T> source(place);
+  if (!source.finite) return write_missing(place);
+  const std::int64_t count = source.count();
+  const std::int64_t length = source.length();
+  const bool vectors = wanted.right || place.left.data != nullptr;
+  const std::int64_t work = std::max(2 * length + count, 4 * count + count * count) +
+                            2 * count * count + 128 * count + 6 * length;
+  const Scratch scratch(length * count * (vectors ? 2 : 1) + (vectors ? count * count : 0) + work +
+                        count);
+  double* a = scratch.data();
+  double* columns = vectors ? a + length * count : a;
+  double* right = columns + length * count;
+  double* norms = vectors ? right + count * count : right;
+  for (std::int64_t j = 0; j < count; ++j) {
+    const T* from = source.column(j);
+    for (std::int64_t i = 0; i < length; ++i) {
+      a[j * length + i] = static_cast<double>(from[i * source.step()]);
+    }
+  }
+  std::vector<lapack_int> integers(static_cast<std::size_t>(length + 3 * count));
+  std::vector<std::int32_t> exponents(static_cast<std::size_t>(count), 0);
+  double* numbers = norms + count;
+  const auto m = static_cast<lapack_int>(length);
+  const auto n = static_cast<lapack_int>(count);
+  const lapack_int info = LAPACKE_dgejsv_work(
+      LAPACK_COL_MAJOR, 'C', vectors ? 'U' : 'N', vectors ? 'V' : 'N', 'N', 'N', 'N', m, n, a, m,
+      norms, vectors ? columns : nullptr, m, vectors ? right : nullptr, n, numbers,
+      static_cast<lapack_int>(work), integers.data());
+  const double scale = numbers[0] / numbers[1];
+  for (std::int64_t j = 0; j < count; ++j) {
+    norms[j] *= scale;
+    for (std::int64_t i = 0; vectors && i < length; ++i) columns[j * length + i] *= norms[j];
+  }
+  write(place, wanted, source,
+        {columns, length, 1, vectors ? right : nullptr, count, norms, exponents.data(), nullptr, 1},
+        info == 0 ? 1 : -1);
+}
+
+/// As many slots as there are lanes, or fewer.
+template <class T>
+void lane_slots(std::span<const Place<T>> slots, const Wanted& wanted, const Loops& loops) {
   const std::int64_t lanes = loops.jacobi_lanes;
-  const std::int64_t count = std::min(args.a.rows, args.a.cols);
-  const std::int64_t length = std::max(args.a.rows, args.a.cols);
-  const std::int64_t right_size = wants_right(args) ? count * count : 0;
+  const std::int64_t count = std::min(slots.front().rows, slots.front().cols);
+  const std::int64_t length = std::max(slots.front().rows, slots.front().cols);
+  const std::int64_t right_size = wanted.right ? count * count : 0;
   const auto doubles = static_cast<std::size_t>((length * count + right_size + 2 * count) * lanes);
   auto* columns = static_cast<double*>(thread_scratch(doubles * sizeof(double)));
   double* right = columns + length * count * lanes;
@@ -226,10 +348,11 @@ void lane_slots(const SingularValuesArgs<T>& args, std::int64_t first, std::int6
   auto* exponents = reinterpret_cast<std::int32_t*>(norms + count * lanes);
   std::fill_n(columns, doubles, 0.0);
   std::vector<Source<T>> sources;
-  for (std::int64_t slot = first; slot < end; ++slot) {
-    const Source<T>& source = sources.emplace_back(args, slot);
+  std::int64_t lane = -1;
+  for (const Place<T>& place : slots) {
+    ++lane;
+    const Source<T>& source = sources.emplace_back(place);
     if (!source.finite) continue;
-    const std::int64_t lane = slot - first;
     std::int32_t order[lane_jacobi_columns];
     double size[lane_jacobi_columns];
     for (std::int64_t j = 0; j < count; ++j) {
@@ -249,43 +372,83 @@ void lane_slots(const SingularValuesArgs<T>& args, std::int64_t first, std::int6
   }
   std::int32_t sweeps[16];
   loops.lane_jacobi({length, count, columns, norms, exponents, right_size > 0 ? right : nullptr,
-                     args.max_sweeps, sweeps});
-  for (std::int64_t slot = first; slot < end; ++slot) {
-    const std::int64_t lane = slot - first;
+                     wanted.max_sweeps, sweeps});
+  lane = -1;
+  for (const Place<T>& place : slots) {
+    ++lane;
     const Source<T>& source = sources[static_cast<std::size_t>(lane)];
     if (!source.finite) {
-      write_missing(args, slot);
+      write_missing(place);
       continue;
     }
-    write(args, slot, source,
+    write(place, wanted, source,
           {columns + lane, length * lanes, lanes, right + lane, count * lanes, norms + lane,
            exponents + lane, nullptr, lanes},
           sweeps[lane]);
   }
 }
 
-/// Whether a group of matrices stays in a core's caches.
-bool fits_lanes(std::int64_t rows, std::int64_t cols) {
-  return std::min(rows, cols) <= lane_jacobi_columns &&
-         rows * cols <= lane_jacobi_columns * lane_jacobi_columns;
+/// Slots of one shape, whose places place(0), ..., place(count - 1) are.
+template <class T, class PlaceOf>
+void some_slots(std::int64_t count, const PlaceOf& place, const Wanted& wanted,
+                const Loops& loops) {
+  constexpr std::int64_t most_lanes = 8;
+  std::vector<Place<T>> group;
+  group.reserve(most_lanes);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Place<T> next = place(i);
+    const std::int64_t least = std::min(next.rows, next.cols);
+    // Groups of such matrices stay in a core's caches.
+    const bool in_lanes = least <= lane_jacobi_columns &&
+                          next.rows * next.cols <= lane_jacobi_columns * lane_jacobi_columns;
+    if (least > cpu_singular_columns) {
+      one_slot_by_lapack(next, wanted);
+    } else if (!in_lanes) {
+      one_slot(next, wanted, loops);
+    } else {
+      group.push_back(next);
+      if (std::ssize(group) < loops.jacobi_lanes && i + 1 < count) continue;
+      lane_slots<T>(group, wanted, loops);
+      group.clear();
+    }
+  }
 }
 
 }  // namespace
 
 template <class T>
+void singular_values_in_lanes(const SingularValuesArgs<T>& args, const bool* wanted_lanes,
+                              std::int64_t lanes) {
+  if (args.a.slot_stride == 0)
+    throw std::logic_error("singular values of one matrix for all lanes");
+  std::array<std::int64_t, 16> of{};
+  std::int64_t count = 0;
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    if (wanted_lanes[lane]) of[static_cast<std::size_t>(count++)] = lane;
+  }
+  some_slots<T>(
+      count,
+      [&](std::int64_t i) {
+        return Place<T>::of_lane(args, of[static_cast<std::size_t>(i)], lanes);
+      },
+      Wanted(args), chosen_loops());
+}
+template void singular_values_in_lanes(const SingularValuesArgs<float>&, const bool*, std::int64_t);
+template void singular_values_in_lanes(const SingularValuesArgs<double>&, const bool*,
+                                       std::int64_t);
+
+template <class T>
 void singular_values(Executor& executor, const SingularValuesArgs<T>& args) {
-  const Loops& loops = chosen_loops();
-  const bool lanes = fits_lanes(args.a.rows, args.a.cols);
-  cpu(executor).for_slots(args.a.slots, [args, &loops, lanes](SlotRange range) {
-    const std::int64_t group = lanes ? loops.jacobi_lanes : 1;
-    for (std::int64_t slot = range.begin; slot < range.end; slot += group) {
-      if (lanes) {
-        lane_slots(args, slot, std::min(range.end, slot + group), loops);
-      } else {
-        one_slot(args, slot, loops);
-      }
-    }
-  });
+  const bool large = std::min(args.a.rows, args.a.cols) > cpu_singular_columns;
+  cpu(executor).for_slots(
+      args.a.slots, [args, large, threads = cpu(executor).threads()](SlotRange range) {
+        std::optional<BlasThreads> blas;
+        if (large) blas.emplace(args.a.slots == 1 ? threads : 1);
+        some_slots<T>(
+            range.end - range.begin,
+            [&](std::int64_t i) { return Place<T>::of_slot(args, range.begin + i); }, Wanted(args),
+            chosen_loops());
+      });
 }
 template void singular_values(Executor&, const SingularValuesArgs<float>&);
 template void singular_values(Executor&, const SingularValuesArgs<double>&);

@@ -8,6 +8,7 @@
 
 #include "core/portable.hpp"
 #include "kernels/cuda/for_each.cuh"
+#include "kernels/cuda/jacobi.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/cuda/perturb.cuh"
@@ -20,6 +21,7 @@
 #include "kernels/elements/reduce.hpp"
 #include "kernels/elements/scaling.hpp"
 #include "kernels/elements/schedule.hpp"
+#include "kernels/elements/spectrum.hpp"
 #include "kernels/elements/stepping.hpp"
 #include "kernels/elements/teacher.hpp"
 #include "kernels/elements/updates.hpp"
@@ -274,6 +276,17 @@ MF_KERNEL void inner_product_in_block(const T* x, const T* y, std::int64_t count
   if (threadIdx.x == 0) *out = sum;
 }
 
+template <class T>
+MF_KERNEL void singular_values_in_block(const SingularValuesArgs<T>& args) {
+  const std::int64_t size = args.a.rows * args.a.cols;
+  const std::int64_t n = args.a.rows < args.a.cols ? args.a.rows : args.a.cols;
+  const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  double* const right = args.workspace + size;
+  rotate_slot<8>(
+      args, 0,
+      JacobiMemory(vectors ? right + n * n : right, args.workspace, vectors ? right : nullptr, n));
+}
+
 /// Rows by warps forward, columns by threads back.
 template <class T>
 MF_KERNEL void drawn_descent_in_block(const resident::DrawnDescentArgs<T>& args) {
@@ -353,22 +366,61 @@ MF_KERNEL void drawn_descent_in_block(const resident::DrawnDescentArgs<T>& args)
   }
 }
 
+/// Operations of networks, and singular values. They take registers that steps of factorizations
+/// have better uses for: those run in a kernel without these.
 template <class T>
+MF_KERNEL bool carry_out_rare(const Instruction& instruction) {
+  constexpr ForEachInBlock for_each;
+  switch (instruction.operation) {
+    case Operation::activate:
+      elements::activate(for_each, instruction.as<ActivateArgs<T>>());
+      return true;
+    case Operation::activation_slope:
+      elements::activation_slope(for_each, instruction.as<ActivationSlopeArgs<T>>());
+      return true;
+    case Operation::example_terms:
+      elements::example_terms(for_each, instruction.as<ExampleTermsArgs<T>>());
+      return true;
+    case Operation::gather_rows:
+      elements::gather_rows(for_each, instruction.as<GatherRowsArgs<T>>());
+      return true;
+    case Operation::reduce:
+      elements::reduce(for_each, instruction.as<ReduceArgs>());
+      return true;
+    case Operation::singular_values:
+      singular_values_in_block(instruction.as<SingularValuesArgs<T>>());
+      return true;
+    case Operation::spectrum:
+      elements::spectrum(for_each, instruction.as<SpectrumArgs>());
+      return true;
+    default:
+      return false;
+  }
+}
+bool is_rare(const Instruction& instruction) {
+  switch (instruction.operation) {
+    case Operation::activate:
+    case Operation::activation_slope:
+    case Operation::example_terms:
+    case Operation::gather_rows:
+    case Operation::reduce:
+    case Operation::singular_values:
+    case Operation::spectrum:
+      return true;
+    default:
+      return false;
+  }
+}
+
+template <class T, bool rare>
 MF_KERNEL void carry_out(const Instruction& instruction) {
   constexpr ForEachInBlock for_each;
+  if constexpr (rare) {
+    if (carry_out_rare<T>(instruction)) return;
+  }
   switch (instruction.operation) {
     case Operation::gemm:
       return multiply(Product<T>(instruction.as<GemmArgs<T>>()));
-    case Operation::activate:
-      return elements::activate(for_each, instruction.as<ActivateArgs<T>>());
-    case Operation::activation_slope:
-      return elements::activation_slope(for_each, instruction.as<ActivationSlopeArgs<T>>());
-    case Operation::example_terms:
-      return elements::example_terms(for_each, instruction.as<ExampleTermsArgs<T>>());
-    case Operation::gather_rows:
-      return elements::gather_rows(for_each, instruction.as<GatherRowsArgs<T>>());
-    case Operation::reduce:
-      return elements::reduce(for_each, instruction.as<ReduceArgs>());
     case Operation::residual:
       return residual_in_block(instruction.as<ResidualArgs<T>>());
     case Operation::drawn_residual:
@@ -435,17 +487,17 @@ MF_KERNEL void carry_out(const Instruction& instruction) {
 static_assert(resident::inspect == resident::evaluate_checked + 1 &&
               resident::move_checked == resident::inspect + 1 &&
               resident::move == resident::evaluate + 1);
-template <class T>
+template <class T, bool rare>
 MF_KERNEL void run_section(const Instruction* program, const ProgramView& view, int section) {
   for (std::int32_t i = view.begin[section]; i < view.begin[section + 1]; ++i) {
-    carry_out<T>(program[i]);
+    carry_out<T, rare>(program[i]);
     __syncthreads();
   }
 }
 
 }  // namespace
 
-template <class T>
+template <class T, bool rare>
 __global__ void __launch_bounds__(threads)
     resident_kernel(ProgramView view, std::int64_t count, const std::int32_t* slots,
                     std::int64_t until, ResidentUsage* usage) {
@@ -489,7 +541,7 @@ __global__ void __launch_bounds__(threads)
 #pragma unroll 1
       for (int part = 0; part < parts && !ended; ++part) {
         const int section = (checked ? resident::evaluate_checked : resident::evaluate) + part;
-        run_section<T>(program, view, section);
+        run_section<T, rare>(program, view, section);
         ended = section == resident::inspect && *active == 0;  // before the step
       }
       if (ended) break;
@@ -530,10 +582,12 @@ void advance_resident(Executor& executor, const ResidentArgs& args) {
     launch(device, "advance_resident", kernel, dim3(static_cast<unsigned int>(blocks)),
            dim3(threads), bytes, view, args.count, args.slots, args.until, args.usage);
   };
+  const auto& instructions = args.program->instructions;
+  const bool rare = std::any_of(instructions.begin(), instructions.end(), is_rare);
   if (view.element_bytes == sizeof(float)) {
-    start(resident_kernel<float>);
+    start(rare ? resident_kernel<float, true> : resident_kernel<float, false>);
   } else {
-    start(resident_kernel<double>);
+    start(rare ? resident_kernel<double, true> : resident_kernel<double, false>);
   }
 }
 

@@ -1,5 +1,6 @@
 // Body of spectrum (contract: kernels/spectrum.hpp). One thread walks a slot's values: they are few
-// beside the rotations that made them.
+// beside the rotations that made them, and stand one after another or in a lane of resident
+// members.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,15 @@
 
 namespace manyfold::kernels::elements {
 
-MF_FN double sum_of_powers(const double* s, std::int64_t first, std::int64_t count, double unit,
-                           double power) {
+/// Value i stands at first[i * step].
+struct SpectrumValues {
+  const double* first;
+  std::int64_t step;
+  MF_FN double operator[](std::int64_t i) const { return first[i * step]; }
+};
+
+MF_FN double sum_of_powers(const SpectrumValues& s, std::int64_t first, std::int64_t count,
+                           double unit, double power) {
   double sum = 0;
   for (std::int64_t i = first; i < count; ++i) {
     if (s[i] > 0) sum += pow(s[i] / unit, power);
@@ -20,13 +28,14 @@ MF_FN double sum_of_powers(const double* s, std::int64_t first, std::int64_t cou
   return sum;
 }
 
-MF_FN double sum_of_ratios2(const double* s, std::int64_t first, std::int64_t count, double unit) {
+MF_FN double sum_of_ratios2(const SpectrumValues& s, std::int64_t first, std::int64_t count,
+                            double unit) {
   double sum = 0;
   for (std::int64_t i = first; i < count; ++i) sum = fma(s[i] / unit, s[i] / unit, sum);
   return sum;
 }
 
-MF_FN double effective_rank(const double* s, std::int64_t count) {
+MF_FN double effective_rank(const SpectrumValues& s, std::int64_t count) {
   double total = 0;
   for (std::int64_t i = 0; i < count; ++i) total += s[i] / s[0];
   double entropy = 0;
@@ -37,13 +46,13 @@ MF_FN double effective_rank(const double* s, std::int64_t count) {
   return exp(entropy);
 }
 
-MF_FN double numerical_rank(const double* s, std::int64_t count, double tolerance) {
+MF_FN double numerical_rank(const SpectrumValues& s, std::int64_t count, double tolerance) {
   double rank = 0;
   for (std::int64_t i = 0; i < count; ++i) rank += s[i] > tolerance * s[0] ? 1 : 0;
   return rank;
 }
 
-MF_FN double f_alpha_rank(const double* s, std::int64_t count, double alpha) {
+MF_FN double f_alpha_rank(const SpectrumValues& s, std::int64_t count, double alpha) {
   double rank = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const double y = s[i] * s[i] / alpha;
@@ -52,7 +61,7 @@ MF_FN double f_alpha_rank(const double* s, std::int64_t count, double alpha) {
   return rank;
 }
 
-MF_FN double spectrum_value(const double* s, std::int64_t count, SpectrumFunction function,
+MF_FN double spectrum_value(const SpectrumValues& s, std::int64_t count, SpectrumFunction function,
                             double x) {
   if (count == 0) return 0;
   if (s[0] != s[0]) return s[0];  // a slot with a NaN has no other values
@@ -78,11 +87,11 @@ MF_FN double spectrum_value(const double* s, std::int64_t count, SpectrumFunctio
   return 0;
 }
 
-template <class Launcher>
-void spectrum(const Launcher& for_each, const SpectrumArgs& args) {
+MF_CALLS_EITHER template <class Launcher>
+MF_FN void spectrum(const Launcher& for_each, const SpectrumArgs& args) {
   for_each("spectrum", args.slots, 1, [=] MF_KERNEL(std::int64_t slot, std::int64_t) {
     args.out[slot * args.out_stride] =
-        args.scale * spectrum_value(args.values + slot * args.values_stride, args.count,
+        args.scale * spectrum_value({args.values + slot * args.values_stride, 1}, args.count,
                                     args.function, args.parameter);
   });
 }

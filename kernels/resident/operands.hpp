@@ -77,6 +77,26 @@ MF_FN void each_operand(InnerProductArgs<T>& args, Visitor&& visit) {
 }
 
 template <class T, class Visitor>
+MF_FN void each_operand(SingularValuesArgs<T>& args, Visitor&& visit) {
+  visit.matrix(args.a, Access::read);
+  visit.numbers(args.values, args.values_count, args.values_stride, Access::write);
+  visit.numbers(args.sweeps, 1, 1, Access::write);
+  const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
+  const std::int64_t work = singular_values_workspace(args.a.rows, args.a.cols, vectors);
+  visit.numbers(args.workspace, work, args.workspace_stride > 0 ? args.workspace_stride : work,
+                Access::pass);
+  visit.numbers(args.left, args.a.rows, args.left_stride, Access::write);
+  visit.matrix(args.u, Access::write);
+  visit.matrix(args.v, Access::write);
+}
+
+template <class Visitor>
+MF_FN void each_operand(SpectrumArgs& args, Visitor&& visit) {
+  visit.numbers(args.values, args.count, args.values_stride, Access::read);
+  visit.numbers(args.out, 1, args.out_stride, Access::write);
+}
+
+template <class T, class Visitor>
 MF_FN void each_operand(AddScaledArgs<T>& args, Visitor&& visit) {
   visit.vector(args.x, Access::read);
   visit.numbers(args.coefficient, 1, 1, Access::read);

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/executor/memory.hpp"
+#include "kernels/common/singular_methods.hpp"
 #include "kernels/norms.hpp"
 #include "models/curvature/ends.hpp"
 #include "models/curvature/probes.hpp"
@@ -27,6 +29,22 @@ namespace {
 
 using kernels::MathMode;
 
+/// Probes that see singular values of matrices so large that a GPU's library finds them.
+std::set<std::string> waiting_probes(const Settings& settings, const Shape& shape) {
+  bool large = false;
+  for (std::int64_t h = 1; h <= shape.layers(); ++h) {
+    large |= kernels::singular_values_wait(shape.layer_rows(h), shape.layer_cols(h));
+  }
+  std::set<std::string> names;
+  for (const auto& [probe, name] : Probes::requested(settings)) {
+    const SceneNeeds& needs = probe->needs;
+    const bool rotates =
+        needs.singular_values || needs.top_left_vector || needs.layer_singular_values;
+    if (large && rotates) names.insert(name);
+  }
+  return names;
+}
+
 template <class T>
 class FactorizationModel final : public Model {
  public:
@@ -45,7 +63,8 @@ class FactorizationModel final : public Model {
             [&](const std::string& name) {
               return ProbeSettings{{example, name}, chain_.shape(), shared_problem};
             },
-            slots) {}
+            slots),
+        waiting_(waiting_probes(example, chain_.shape())) {}
 
   void load(std::span<const Settings> members) override {
     objective_.load(members);
@@ -95,6 +114,8 @@ class FactorizationModel final : public Model {
     observers_.observe(scene_, probe, out, stride);
   }
 
+  bool waits(const std::string& probe) override { return waiting_.count(probe) > 0; }
+
   AnyCurvature curvature() override {
     return curvature_ ? &curvature_->product() : static_cast<CurvatureProduct<T>*>(nullptr);
   }
@@ -120,6 +141,7 @@ class FactorizationModel final : public Model {
   std::unique_ptr<CurvatureEnds<T>> curvature_;  ///< null where no probe asks for it
   Scene<T> scene_;
   ObserversOf<Observed, T> observers_;
+  std::set<std::string> waiting_;
 };
 
 void add_keys(Spec& spec) {
@@ -129,14 +151,6 @@ void add_keys(Spec& spec) {
   add_start_keys(spec);
 }
 
-void validate_rotations(const ProbeSettings& probe, std::int64_t rows, std::int64_t cols) {
-  constexpr std::int64_t largest_side = 1024;  // of kernels/singular_values.hpp
-  if (std::max(rows, cols) <= largest_side) return;
-  probe.reject(
-      "singular values of a " + std::to_string(rows) + "x" + std::to_string(cols) + " matrix",
-      "sides of at most " + std::to_string(largest_side));
-}
-
 void validate(const Settings& settings) {
   const Shape shape = shape_of(settings);
   validate_objective(settings, shape);
@@ -144,11 +158,6 @@ void validate(const Settings& settings) {
   validate_start(settings, shape);
   for (const auto& [probe, name] : Probes::requested(settings)) {
     const ProbeSettings asked{{settings, name}, shape};
-    const bool of_end = probe->needs.singular_values || probe->needs.top_left_vector;
-    if (of_end) validate_rotations(asked, shape.rows(), shape.cols());
-    for (std::int64_t h = 1; probe->needs.layer_singular_values && h <= shape.layers(); ++h) {
-      validate_rotations(asked, shape.layer_rows(h), shape.layer_cols(h));
-    }
     if (probe->validate != nullptr) probe->validate(asked);
   }
 }

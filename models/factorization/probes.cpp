@@ -80,7 +80,8 @@ Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& o
       curvature_(curvature),
       layer_is_fresh_(static_cast<std::size_t>(chain.shape().layers() + 1), false) {
   const Shape& s = chain.shape();
-  workspace_ = work.buffer<double>(workspace(s, needs));
+  workspace_size_ = workspace(s, needs);
+  workspace_ = work.buffer<double>(workspace_size_);
   if (needs.singular_values) {
     spectrum_ = work.buffer<double>(rank_limit());
     product_.emplace(executor, chain, work);
@@ -88,9 +89,6 @@ Scene<T>::Scene(Executor& executor, const Chain<T>& chain, const Objective<T>& o
   if (needs.top_left_vector) top_left_ = work.buffer<double>(s.rows());
   if (needs.layer_singular_values) {
     layer_spectra_ = work.buffer<double>(layer_spectra_elements(s));
-    constexpr double none = std::numeric_limits<double>::quiet_NaN();
-    layer_spectra_.upload(
-        std::vector<double>(static_cast<std::size_t>(layer_spectra_.size()), none));
   }
   if (needs.singular_values || needs.layer_singular_values) {
     sweeps_ = work.buffer<std::int32_t>(1);
@@ -142,7 +140,8 @@ void Scene<T>::evaluated() {
 template <class T>
 const double* Scene<T>::singular_values() {
   if (!spectrum_is_fresh_) {
-    product_->compute(spectrum_.data(), top_left_.data(), sweeps_.data(), workspace_.data());
+    product_->compute(spectrum_.data(), top_left_.data(), sweeps_.data(), workspace_.data(),
+                      workspace_size_);
     spectrum_is_fresh_ = true;
   }
   return spectrum_.data();
@@ -159,13 +158,14 @@ const double* Scene<T>::layer_singular_values(std::int64_t h) {
   const std::int64_t width = layer_rank_limit(shape());
   double* values = layer_spectra_.data() + (h - 1) * width;
   if (!layer_is_fresh_[static_cast<std::size_t>(h)]) {
-    kernels::singular_values<T>(
-        executor_, {.a = chain_.weight(h),
-                    .values = values,
-                    .values_count = smaller_side(shape().layer_rows(h), shape().layer_cols(h)),
-                    .values_stride = layer_spectra_stride(),
-                    .sweeps = sweeps_.data(),
-                    .workspace = workspace_.data()});
+    kernels::singular_values<T>(executor_, {.a = chain_.weight(h),
+                                            .values = values,
+                                            .values_count = width,
+                                            .values_stride = layer_spectra_stride(),
+                                            .sweeps = sweeps_.data(),
+                                            .workspace = workspace_.data(),
+                                            .beyond = std::numeric_limits<double>::quiet_NaN(),
+                                            .workspace_stride = workspace_size_});
     layer_is_fresh_[static_cast<std::size_t>(h)] = true;
   }
   return values;

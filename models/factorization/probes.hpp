@@ -98,6 +98,7 @@ class Scene {
   Buffer<double> top_left_;
   Buffer<double> layer_spectra_;
   Buffer<double> workspace_;
+  std::int64_t workspace_size_ = 0;            ///< of a slot
   std::optional<ProductSpectrum<T>> product_;  ///< where singular values of W are asked for
   Buffer<std::int32_t> sweeps_;
 };

@@ -85,7 +85,7 @@ std::int64_t ProductSpectrum<T>::workspace(const Shape& shape) {
 
 template <class T>
 void ProductSpectrum<T>::compute(double* values, double* left, std::int32_t* sweeps,
-                                 double* workspace) {
+                                 double* workspace, std::int64_t workspace_stride) {
   const Shape& shape = chain_.shape();
   const std::int64_t slots = chain_.slots();
   const std::int64_t stride = std::min(shape.rows(), shape.cols());
@@ -98,7 +98,8 @@ void ProductSpectrum<T>::compute(double* values, double* left, std::int32_t* swe
                                                              .values = values,
                                                              .values_stride = stride,
                                                              .sweeps = sweeps,
-                                                             .workspace = workspace};
+                                                             .workspace = workspace,
+                                                             .workspace_stride = workspace_stride};
     if (&factor == &factors.back()) {
       args.values_count = stride;
       args.left = left;

@@ -27,8 +27,9 @@ class ProductSpectrum {
 
   /// values: (slot, min(rows, cols)), decreasing; 0 beyond the narrowest layer, to the bit. left
   /// (may be null): u_1, (slot, rows). sweeps: (slot), of the last factor, -1 where a value is not
-  /// what it would be with more. Kernels only.
-  void compute(double* values, double* left, std::int32_t* sweeps, double* workspace);
+  /// what it would be with more. Slots of the workspace are workspace_stride apart. Kernels only.
+  void compute(double* values, double* left, std::int32_t* sweeps, double* workspace,
+               std::int64_t workspace_stride);
 
  private:
   Executor& executor_;

@@ -182,7 +182,8 @@ void Ensemble::checked_step() {
 
 bool Ensemble::waits(const std::vector<Place>& places) const {
   return std::any_of(places.begin(), places.end(), [&](const Place& place) {
-    return probes_.probes[static_cast<std::size_t>(place.probe)].kind.waits;
+    const ProbeKind& kind = probes_.probes[static_cast<std::size_t>(place.probe)].kind;
+    return kind.waits || model_->waits(kind.name);
   });
 }
 

@@ -126,6 +126,12 @@ class Model {
   /// Values of one probe at the parameters that `evaluate` saw last: as many doubles per slot as
   /// the product of its extents, slots `stride` apart. Kernels only.
   virtual void observe(const std::string& probe, double* out, std::int64_t stride) = 0;
+  /// Whether that probe's kernels wait for a GPU here, where ProbeKind::waits does not say so of
+  /// all.
+  virtual bool waits(const std::string& probe) {
+    (void)probe;
+    return false;
+  }
   /// Products with its curvature; null where no probe asks for one.
   virtual AnyCurvature curvature() { return {}; }
   /// What probes remember of a member's start, beside the parameters.

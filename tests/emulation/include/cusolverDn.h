@@ -118,6 +118,15 @@ cusolverStatus_t cusolverDnXpotrs(cusolverDnHandle_t handle, cusolverDnParams_t 
                                   cublasFillMode_t uplo, int64_t n, int64_t nrhs,
                                   cudaDataType dataTypeA, const void* A, int64_t lda,
                                   cudaDataType dataTypeB, void* B, int64_t ldb, int* info);
+cusolverStatus_t cusolverDnDgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t jobz,
+                                              int econ, int m, int n, const double* A, int lda,
+                                              const double* S, const double* U, int ldu,
+                                              const double* V, int ldv, int* lwork,
+                                              gesvdjInfo_t params);
+cusolverStatus_t cusolverDnDgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t jobz, int econ,
+                                   int m, int n, double* A, int lda, double* S, double* U, int ldu,
+                                   double* V, int ldv, double* work, int lwork, int* info,
+                                   gesvdjInfo_t params);
 cusolverStatus_t cusolverDnSgesvdjBatched_bufferSize(cusolverDnHandle_t handle,
                                                      cusolverEigMode_t jobz, int m, int n,
                                                      const float* A, int lda, const float* S,

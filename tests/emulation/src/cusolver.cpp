@@ -224,6 +224,35 @@ cusolverStatus_t gesvdj_batched(cusolverDnHandle_t handle, cusolverEigMode_t job
   });
 }
 
+/// One matrix of any size; `econ` (min(m, n) vectors) is all that is carried out.
+cusolverStatus_t gesvdj_of(cusolverDnHandle_t handle, cusolverEigMode_t jobz, int econ, int m,
+                           int n, double* a, int lda, double* s, double* u, int ldu, double* v,
+                           int ldv, double* work, int lwork, int* info, gesvdjInfo_t params) {
+  if (handle == nullptr) return CUSOLVER_STATUS_NOT_INITIALIZED;
+  const bool vectors = jobz == CUSOLVER_EIG_MODE_VECTOR;
+  if (vectors && econ != 1) return CUSOLVER_STATUS_NOT_SUPPORTED;
+  if (m < 0 || n < 0 || lda < std::max(1, m) ||
+      (vectors && (ldu < std::max(1, m) || ldv < std::max(1, n))) || params == nullptr ||
+      work == nullptr || lwork < static_cast<int>(work_elements(m, n))) {
+    return CUSOLVER_STATUS_INVALID_VALUE;
+  }
+  return queue(handle, "cusolver gesvdj", {a, s, u, v, work, info}, [=] {
+    scribble(work, static_cast<std::size_t>(lwork) * sizeof(double));
+    const std::ptrdiff_t least = std::min(m, n);
+    std::vector<double> vt(static_cast<std::size_t>(least * n));
+    std::vector<double> unused(static_cast<std::size_t>(std::max<std::ptrdiff_t>(least, 1)));
+    const char job = vectors ? 'S' : 'N';
+    *info = gesvd(double{}, LAPACK_COL_MAJOR, job, job, m, n, a, lda, s, vectors ? u : nullptr,
+                  std::max(1, vectors ? ldu : m), vt.data(),
+                  static_cast<int>(std::max<std::ptrdiff_t>(1, least)), unused.data());
+    for (std::ptrdiff_t row = 0; vectors && row < n; ++row) {
+      for (std::ptrdiff_t column = 0; column < least; ++column) {
+        v[row + column * ldv] = vt[static_cast<std::size_t>(column + row * least)];
+      }
+    }
+  });
+}
+
 template <typename T>
 cusolverStatus_t gesvd_of(cusolverDnHandle_t handle, signed char jobu, signed char jobvt, int m,
                           int n, T* a, int lda, T* s, T* u, int ldu, T* vt, int ldvt,
@@ -675,6 +704,21 @@ cusolverStatus_t cusolverDnXgeqrf(cusolverDnHandle_t handle, cusolverDnParams_t,
                     static_cast<int>(lda), static_cast<T*>(tau), bufferOnDevice,
                     workspaceInBytesOnDevice, info);
   });
+}
+
+cusolverStatus_t cusolverDnDgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, int,
+                                              int m, int n, const double*, int, const double*,
+                                              const double*, int, const double*, int, int* lwork,
+                                              gesvdjInfo_t) {
+  if (handle == nullptr) return CUSOLVER_STATUS_NOT_INITIALIZED;
+  return give_elements(lwork, m, n);
+}
+
+cusolverStatus_t cusolverDnDgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t jobz, int econ,
+                                   int m, int n, double* A, int lda, double* S, double* U, int ldu,
+                                   double* V, int ldv, double* work, int lwork, int* info,
+                                   gesvdjInfo_t params) {
+  return gesvdj_of(handle, jobz, econ, m, n, A, lda, S, U, ldu, V, ldv, work, lwork, info, params);
 }
 
 #define EMULATION_SOLVERS(P, T)                                                                    \

@@ -744,11 +744,6 @@ std::vector<BadInput> experiments() {
        {},
        {"small.toml:29: probes.singular_values.count: found 5, expected at most min(rows, cols) = "
         "4\n"}},
-      {"SingularValuesOfAMatrixTooLarge",
-       bad_input,
-       {{target, "target = { kind = \"gaussian\", rows = 1500, cols = 4 }"}},
-       {},
-       {"small.toml:29: probes.singular_values", "1500x4"}},
       {"BalanceOfASingleLayer",
        bad_input,
        {{"depth = 2\nhidden = 4", "depth = 1\n"}, {"layer_norm2 =", "balance ="}},

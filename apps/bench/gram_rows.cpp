@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/bench/blas_version.hpp"
 #include "apps/bench/measure_call.hpp"
 #include "apps/bench/peak_memory.hpp"
 #include "core/error.hpp"
@@ -26,8 +27,7 @@
 #include "models/network/start.hpp"
 #include "models/training/model.hpp"
 
-extern "C" void openblas_set_num_threads(int threads);  // no header declares them
-extern "C" char* openblas_get_config();
+extern "C" void openblas_set_num_threads(int threads);  // no header declares it
 
 namespace manyfold::apps {
 namespace {
@@ -46,13 +46,6 @@ class AllThreads {
   AllThreads& operator=(const AllThreads&) = delete;
   ~AllThreads() { openblas_set_num_threads(1); }
 };
-
-/// "0.3.21" of "OpenBLAS 0.3.21 DYNAMIC_ARCH ...".
-std::string blas_version() {
-  const std::string text = openblas_get_config();
-  const std::size_t begin = text.find(' ') + 1;
-  return text.substr(begin, text.find(' ', begin) - begin);
-}
 
 /// The lower triangle of S S^T; S: (n, m).
 void blas_gram(const std::vector<float>& s, std::int64_t n, std::int64_t m,
@@ -108,7 +101,7 @@ std::vector<BenchRow> pattern_gram(Executor& executor, const BenchFlags& flags) 
                                         n, m, static_cast<double>(n * (n + 1) * m)),
                  .compute = compute};
   if (executor.device().kind == "cpu") {
-    what.rival = {.name = "ssyrk", .version = "OpenBLAS " + blas_version(), .compute = [&] {
+    what.rival = {.name = "ssyrk", .version = blas_version(), .compute = [&] {
                     const AllThreads threads(executor);
                     blas_gram(s, n, m, expected);
                   }};

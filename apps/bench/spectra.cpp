@@ -6,10 +6,13 @@
 #include <cstdint>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
+#include <lapacke.h>
 
+#include "apps/bench/blas_version.hpp"
 #include "apps/bench/gram_rows.hpp"
 #include "apps/bench/measure_call.hpp"
 #include "apps/bench/named_rows.hpp"
@@ -221,6 +224,21 @@ class SmallMatrices {
     kernels::singular_values<double>(executor_, args);
   }
 
+  /// The same by LAPACK: a loop over dgesdd on each of `threads` threads, which the BLAS has one
+  /// of.
+  Rival dgesdd(bool vectors, int threads) const {
+    return {.name = "dgesdd",
+            .version = blas_version(),
+            .compute = [a = matrices_.download(), vectors, threads, count = count_] {
+              std::vector<std::thread> team;
+              for (int t = 0; t < threads; ++t) {
+                team.emplace_back(loop_over_dgesdd, a.data(), count * t / threads,
+                                  count * (t + 1) / threads, vectors);
+              }
+              for (std::thread& one : team) one.join();
+            }};
+  }
+
   /// Whether every value was found, and U S V^T is the first matrices.
   void check(const std::string& name) const {
     decompose(true);
@@ -248,6 +266,20 @@ class SmallMatrices {
  private:
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+  static void loop_over_dgesdd(const double* matrices, std::int64_t first, std::int64_t last,
+                               bool vectors) {
+    constexpr lapack_int m = n;
+    const char job = vectors ? 'S' : 'N';
+    std::vector<double> a(n * n), s(n), u(n * n), vt(n * n), work(64 * n * n);
+    std::vector<lapack_int> integers(8 * n);
+    for (std::int64_t at = first; at < last; ++at) {
+      std::copy_n(matrices + at * n * n, n * n, a.data());
+      LAPACKE_dgesdd_work(LAPACK_COL_MAJOR, job, m, m, a.data(), m, s.data(), u.data(), m,
+                          vt.data(), m, work.data(), static_cast<lapack_int>(work.size()),
+                          integers.data());
+    }
+  }
+
   Executor& executor_;
   std::int64_t count_;
   Buffer<double> matrices_, values_, u_, v_;
@@ -263,14 +295,16 @@ std::vector<BenchRow> svd(Executor& executor, const BenchFlags& flags, bool vect
   matrices.check(name);
   const double cube = std::pow(static_cast<double>(SmallMatrices::n), 3);
   const double operations = vectors ? 21 * cube : 8.0 / 3 * cube;
-  return {
-      measure_call(executor, flags,
-                   {.name = name,
-                    .count = count,
-                    .operations = operations,
-                    .formula = fmt::format("{}: {} n^3 a matrix, n = {}: {:.4g}", name,
-                                           vectors ? "21" : "8/3", SmallMatrices::n, operations),
-                    .compute = [&] { matrices.decompose(vectors); }})};
+  TimedCall what{.name = name,
+                 .count = count,
+                 .operations = operations,
+                 .formula = fmt::format("{}: {} n^3 a matrix, n = {}: {:.4g}", name,
+                                        vectors ? "21" : "8/3", SmallMatrices::n, operations),
+                 .compute = [&] { matrices.decompose(vectors); }};
+  if (executor.device().kind == "cpu") {
+    what.rival = matrices.dgesdd(vectors, executor.device().compute_units);
+  }
+  return {measure_call(executor, flags, what)};
 }
 std::vector<BenchRow> svd_values(Executor& executor, const BenchFlags& flags) {
   return svd(executor, flags, false);

@@ -76,9 +76,18 @@ MF_LOOP Doubles lane_product(const double* x, const double* y, int64_t m) {
   return even + odd;
 }
 
-/// Rotates a pair and finds the new squared norms.
+/// Rotates a pair and finds the new squared norms. `everywhere`: in all lanes, as in the first
+/// sweeps.
+template <bool everywhere>
 MF_LOOP void lane_rotate(const LaneColumns& c, int64_t p, int64_t q, const LaneRotation& r) {
   constexpr int64_t w = lane_count;
+  const auto chosen = [&](Doubles rotated, Doubles old) {
+    if constexpr (everywhere) {
+      return rotated;
+    } else {
+      return r.turned ? rotated : old;
+    }
+  };
   double* x = c.column(p);
   double* y = c.column(q);
   Doubles sum_x{};
@@ -86,23 +95,23 @@ MF_LOOP void lane_rotate(const LaneColumns& c, int64_t p, int64_t q, const LaneR
   for (int64_t i = 0; i < c.m * w; i += w) {
     const Doubles old_x = load(x + i);
     const Doubles old_y = load(y + i);
-    const Doubles new_x = r.turned ? fma(r.to_first, old_y, r.keep * old_x) : old_x;
-    const Doubles new_y = r.turned ? fma(r.to_second, old_x, r.keep * old_y) : old_y;
+    const Doubles new_x = chosen(fma(r.to_first, old_y, r.keep * old_x), old_x);
+    const Doubles new_y = chosen(fma(r.to_second, old_x, r.keep * old_y), old_y);
     sum_x = fma(new_x, new_x, sum_x);
     sum_y = fma(new_y, new_y, sum_y);
     store(x + i, new_x);
     store(y + i, new_y);
   }
-  c.norm2[p] = r.turned ? sum_x : c.norm2[p];
-  c.norm2[q] = r.turned ? sum_y : c.norm2[q];
+  c.norm2[p] = chosen(sum_x, c.norm2[p]);
+  c.norm2[q] = chosen(sum_y, c.norm2[q]);
   if (c.right == nullptr) return;
   x = c.right_column(p);
   y = c.right_column(q);
   for (int64_t i = 0; i < c.n * w; i += w) {
     const Doubles old_x = load(x + i);
     const Doubles old_y = load(y + i);
-    store(x + i, r.turned ? fma(-r.sine, old_y, r.keep * old_x) : old_x);
-    store(y + i, r.turned ? fma(r.sine, old_x, r.keep * old_y) : old_y);
+    store(x + i, chosen(fma(-r.sine, old_y, r.keep * old_x), old_x));
+    store(y + i, chosen(fma(r.sine, old_x, r.keep * old_y), old_y));
   }
 }
 
@@ -194,7 +203,11 @@ MF_LOOP Integers rotate_some(const LaneColumns& c, const uint8_t* low, const uin
   }
   for (int64_t i = 0; i < pairs; ++i) {
     if (!turns[i]) continue;
-    lane_rotate(c, low[i], high[i], rotation[i]);
+    if (any(~rotation[i].turned)) {
+      lane_rotate<false>(c, low[i], high[i], rotation[i]);
+    } else {
+      lane_rotate<true>(c, low[i], high[i], rotation[i]);
+    }
     lane_rescale(c, low[i]);
     lane_rescale(c, high[i]);
   }

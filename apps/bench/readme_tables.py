@@ -45,6 +45,11 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def times(ratio: float) -> str:
+    """Two significant digits, but no powers of ten: 0.94, 3.1, 310."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:.0f}"
+
+
 def title(document: dict) -> str:
     device = document["device"]
     about = f", {device['threads']} threads, {device['instruction_set']}" if device["kind"] == "cpu" else f", driver {device['driver']}"
@@ -93,7 +98,7 @@ def peers_table(documents: list[dict]) -> list[str]:
                 cells.append(number(own) if own else "")
             for peer in peers:
                 value = values.get(peer)
-                ratio = f" ({own / value:.2g}x)" if own and value else ""
+                ratio = f" ({times(own / value)}x)" if own and value else ""
                 cells.append(number(value) + ratio if value else "")
             lines.append(f"| {' | '.join(cells)} |")
         named = ", ".join(f"{peer} {versions[peer].removeprefix(peer).strip()}".strip() for peer in peers)

@@ -277,7 +277,7 @@ MF_KERNEL void inner_product_in_block(const T* x, const T* y, std::int64_t count
 }
 
 template <class T>
-MF_KERNEL void singular_values_in_block(const SingularValuesArgs<T>& args) {
+MF_KERNEL void singular_values_in_block(const ForEachInBlock&, const SingularValuesArgs<T>& args) {
   const std::int64_t size = args.a.rows * args.a.cols;
   const std::int64_t n = args.a.rows < args.a.cols ? args.a.rows : args.a.cols;
   const bool vectors = args.u.data != nullptr || args.v.data != nullptr;
@@ -366,51 +366,44 @@ MF_KERNEL void drawn_descent_in_block(const resident::DrawnDescentArgs<T>& args)
   }
 }
 
-/// Operations of networks, and singular values. They take registers that steps of factorizations
-/// have better uses for: those run in a kernel without these.
+/// Operations of networks, and singular values: RARE(name, carried out by, arguments). They take
+/// registers that steps of factorizations have better uses for: those run in a kernel without
+/// these.
+#define MF_RARE_OPERATIONS(RARE)                                             \
+  RARE(activate, elements::activate, ActivateArgs<T>)                        \
+  RARE(activation_slope, elements::activation_slope, ActivationSlopeArgs<T>) \
+  RARE(example_terms, elements::example_terms, ExampleTermsArgs<T>)          \
+  RARE(gather_rows, elements::gather_rows, GatherRowsArgs<T>)                \
+  RARE(reduce, elements::reduce, ReduceArgs)                                 \
+  RARE(singular_values, singular_values_in_block, SingularValuesArgs<T>)     \
+  RARE(spectrum, elements::spectrum, SpectrumArgs)
+
+/// False where it is none of them.
 template <class T>
 MF_KERNEL bool carry_out_rare(const Instruction& instruction) {
   constexpr ForEachInBlock for_each;
   switch (instruction.operation) {
-    case Operation::activate:
-      elements::activate(for_each, instruction.as<ActivateArgs<T>>());
-      return true;
-    case Operation::activation_slope:
-      elements::activation_slope(for_each, instruction.as<ActivationSlopeArgs<T>>());
-      return true;
-    case Operation::example_terms:
-      elements::example_terms(for_each, instruction.as<ExampleTermsArgs<T>>());
-      return true;
-    case Operation::gather_rows:
-      elements::gather_rows(for_each, instruction.as<GatherRowsArgs<T>>());
-      return true;
-    case Operation::reduce:
-      elements::reduce(for_each, instruction.as<ReduceArgs>());
-      return true;
-    case Operation::singular_values:
-      singular_values_in_block(instruction.as<SingularValuesArgs<T>>());
-      return true;
-    case Operation::spectrum:
-      elements::spectrum(for_each, instruction.as<SpectrumArgs>());
-      return true;
+#define MF_CARRY_OUT(name, call, Args)      \
+  case Operation::name:                     \
+    call(for_each, instruction.as<Args>()); \
+    return true;
+    MF_RARE_OPERATIONS(MF_CARRY_OUT)
+#undef MF_CARRY_OUT
     default:
       return false;
   }
 }
 bool is_rare(const Instruction& instruction) {
   switch (instruction.operation) {
-    case Operation::activate:
-    case Operation::activation_slope:
-    case Operation::example_terms:
-    case Operation::gather_rows:
-    case Operation::reduce:
-    case Operation::singular_values:
-    case Operation::spectrum:
-      return true;
+#define MF_IS_RARE(name, call, Args) case Operation::name:
+    MF_RARE_OPERATIONS(MF_IS_RARE)
+#undef MF_IS_RARE
+    return true;
     default:
       return false;
   }
 }
+#undef MF_RARE_OPERATIONS
 
 template <class T, bool rare>
 MF_KERNEL void carry_out(const Instruction& instruction) {

@@ -27,32 +27,6 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-/// Largest of the elements of a row or column.
-template <class T>
-double largest_of(const T* a, std::int64_t count, std::int64_t step) {
-  double largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    largest = std::max(largest, std::fabs(static_cast<double>(a[i * step])));
-  }
-  return largest;
-}
-
-/// Largest over smallest of the largest elements of the rows (outer_step = row stride, inner_step =
-/// 1) or columns; zero ones are passed over.
-template <class T>
-double spread(const T* a, std::int64_t outer, std::int64_t outer_step, std::int64_t inner,
-              std::int64_t inner_step) {
-  double largest = 0;
-  double smallest = std::numeric_limits<double>::infinity();
-  for (std::int64_t i = 0; i < outer; ++i) {
-    const double size = largest_of(a + i * outer_step, inner, inner_step);
-    if (size == 0) continue;
-    largest = std::max(largest, size);
-    smallest = std::min(smallest, size);
-  }
-  return largest / smallest;
-}
-
 /// A matrix that is written, element (r, c) at data[r * row_step + c * col_step]; perhaps none.
 struct Output {
   double* data = nullptr;
@@ -123,6 +97,18 @@ struct Wanted {
         beyond(args.beyond) {}
 };
 
+/// Largest over smallest of some sizes; zeros are passed over.
+double spread(std::span<const double> sizes) {
+  double largest = 0;
+  double smallest = std::numeric_limits<double>::infinity();
+  for (const double size : sizes) {
+    if (size == 0) continue;
+    largest = std::max(largest, size);
+    smallest = std::min(smallest, size);
+  }
+  return largest / smallest;
+}
+
 /// The matrix of one slot, and which of its sides is rotated: as few columns as possible; of a
 /// square matrix the side that is graded, because errors are small relative to each column, not to
 /// each row.
@@ -140,16 +126,22 @@ struct Source {
         row_step(place.row_step),
         col_step(place.col_step),
         finite(true),
-        transposed(rows < cols) {
+        transposed(rows < cols),
+        largest_(static_cast<std::size_t>(rows + cols), 0.0) {
+    double* const of_col = largest_.data() + rows;
+    bool comparable = true;
     for (std::int64_t r = 0; r < rows; ++r) {
+      double of_row = 0;
       for (std::int64_t c = 0; c < cols; ++c) {
-        finite = finite && std::isfinite(a[r * row_step + c * col_step]);
+        const double size = std::fabs(static_cast<double>(a[r * row_step + c * col_step]));
+        comparable &= size <= std::numeric_limits<double>::max();
+        of_row = std::max(of_row, size);
+        of_col[c] = std::max(of_col[c], size);
       }
+      largest_[static_cast<std::size_t>(r)] = of_row;
     }
-    if (finite && rows == cols) {
-      transposed =
-          spread(a, rows, row_step, cols, col_step) > spread(a, cols, col_step, rows, row_step);
-    }
+    finite = comparable;
+    if (finite && rows == cols) transposed = spread(row_sizes()) > spread(col_sizes());
   }
 
   std::int64_t length() const { return std::max(rows, cols); }
@@ -157,6 +149,18 @@ struct Source {
   /// Elements of the columns that are rotated.
   const T* column(std::int64_t j) const { return a + j * (transposed ? row_step : col_step); }
   std::int64_t step() const { return transposed ? col_step : row_step; }
+  /// The largest element of each.
+  std::span<const double> sizes() const { return transposed ? row_sizes() : col_sizes(); }
+
+ private:
+  std::vector<double> largest_;  // of the rows, then of the columns
+
+  std::span<const double> row_sizes() const {
+    return std::span(largest_).first(static_cast<std::size_t>(rows));
+  }
+  std::span<const double> col_sizes() const {
+    return std::span(largest_).subspan(static_cast<std::size_t>(rows));
+  }
 };
 
 /// Orthogonal columns, wherever they stand: column i is 2^exponent times `norm` times a vector of
@@ -346,17 +350,23 @@ void lane_slots(std::span<const Place<T>> slots, const Wanted& wanted, const Loo
   double* right = columns + length * count * lanes;
   double* norms = right + right_size * lanes;
   auto* exponents = reinterpret_cast<std::int32_t*>(norms + count * lanes);
-  std::fill_n(columns, doubles, 0.0);
+  // Lanes without a matrix are zero, and what rotations begin with is the identity.
+  const bool full = std::ssize(slots) == lanes;
+  if (!full) std::fill_n(columns, length * count * lanes, 0.0);
+  std::fill_n(right, right_size * lanes, 0.0);
   std::vector<Source<T>> sources;
+  sources.reserve(slots.size());
   std::int64_t lane = -1;
   for (const Place<T>& place : slots) {
     ++lane;
     const Source<T>& source = sources.emplace_back(place);
-    if (!source.finite) continue;
+    if (!source.finite) {
+      for (std::int64_t e = 0; e < length * count; ++e) columns[e * lanes + lane] = 0;
+      continue;
+    }
     std::int32_t order[lane_jacobi_columns];
-    double size[lane_jacobi_columns];
+    const double* const size = source.sizes().data();
     for (std::int64_t j = 0; j < count; ++j) {
-      size[j] = largest_of(source.column(j), length, source.step());
       std::int64_t at = j;
       for (; at > 0 && size[order[at - 1]] < size[j]; --at) order[at] = order[at - 1];
       order[at] = static_cast<std::int32_t>(j);

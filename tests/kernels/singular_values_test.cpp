@@ -392,6 +392,29 @@ TEST_P(SingularValues, OfOrthogonalColumnsNeedNoRotation) {
 }
 
 /// Floats are converted, not computed with: the values are those of the rounded matrix.
+// Angles that are wrong by a little still lead to the right values, but late.
+TEST_P(SingularValues, TakeFewSweeps) {
+  std::mt19937_64 random(17);
+  std::vector<Matrix> matrices;
+  for (int i = 0; i < 16; ++i) matrices.push_back(random_matrix(20, 20, random));
+  for (const std::int32_t sweeps : compute(matrices).sweeps) EXPECT_LE(sweeps, 10);
+  // Of rank 5: what is left of the other columns is rounding.
+  for (Matrix& matrix : matrices) {
+    const Matrix left = random_matrix(20, 5, random);
+    const Matrix right = random_matrix(5, 20, random);
+    for (std::int64_t r = 0; r < 20; ++r) {
+      for (std::int64_t c = 0; c < 20; ++c) {
+        matrix.at(r, c) = 0;
+        for (std::int64_t k = 0; k < 5; ++k) matrix.at(r, c) += left.at(r, k) * right.at(k, c);
+      }
+    }
+  }
+  for (const std::int32_t sweeps : compute(matrices).sweeps) {
+    EXPECT_GT(sweeps, 0);
+    EXPECT_LE(sweeps, 20);
+  }
+}
+
 TEST_P(SingularValues, OfFloatsAreComputedInDouble) {
   std::mt19937_64 random(test_seed());
   Matrix a = random_matrix(20, 20, random);

@@ -141,6 +141,7 @@ TEST(BenchSpectra, RowsAreCheckedAndComplete) {
                                        {"svd-vectors", "f64", "matrices/s", 3, 21 * 8000.0},
                                        {"least-eigenvalue", "f64", "matrices/s", 3, 4.0 / 3 * 8e6},
                                        {"large-eigenvalue", "f64", "matrices/s", 1, 8e9 / 3},
+                                       {"large-spectrum", "f64", "matrices/s", 1, 4.0 / 3 * 8e9},
                                        {"pattern-gram", "f32", "products/s", 1, patterns},
                                        {"tangent-kernel", "f64", "kernels/s", 1, kernel},
                                        {"tangent-kernel", "f32", "kernels/s", 1, kernel}};
@@ -188,7 +189,7 @@ TEST(BenchSpectra, UnknownRowsAreErrors) {
   EXPECT_TRUE(
       contains(outcome.err,
                "found \"least\", expected some of svd-values, svd-vectors, least-eigenvalue, "
-               "large-eigenvalue, pattern-gram, tangent-kernel"))
+               "large-eigenvalue, large-spectrum, pattern-gram, tangent-kernel"))
       << outcome;
 }
 

@@ -50,7 +50,8 @@ void DeviceFlags::add_to(CLI::App& command) {
                      "has to spare)");
   command.add_option("--path", path,
                      "auto, resident or batched: how members are stepped (auto: resident where "
-                     "their family's step has that form and a member fits the chip)");
+                     "their family's step has that form and a member fits the chip, but on a CPU "
+                     "batched where it multiplies 32 examples or more)");
 }
 
 kernels::DeviceRequest DeviceFlags::request() const {

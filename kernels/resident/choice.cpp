@@ -25,6 +25,11 @@ std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes) {
   return static_cast<std::int64_t>(device.cache) / 4 * 3 / lanes(device, element_bytes);
 }
 
+std::string why_rather_batched(const DeviceDescription& device, std::int64_t rows) {
+  if (device.kind != "cpu" || rows < cpu_batched_rows) return {};
+  return "products of " + std::to_string(rows) + " examples are as fast in batches";
+}
+
 std::string why_not_resident(const DeviceDescription& device, const Program& program) {
   const bool gpu = device.kind != "cpu";
   const std::int64_t most = room(device, program.host.element_bytes);

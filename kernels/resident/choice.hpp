@@ -16,6 +16,15 @@ std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes);
 /// Members side by side in a thread's lanes; 1 on a GPU.
 std::int64_t lanes(const DeviceDescription& device, std::int32_t element_bytes);
 
+/// On a CPU, products of so many examples leave no lane of a vector empty, and tiles of registers
+/// get from them what the lanes of members lose to their larger state: batches are then as fast or
+/// faster (kernels/README.md, "Networks").
+inline constexpr std::int64_t cpu_batched_rows = 32;
+
+/// Why members should rather be stepped in batches, though they could be resident; empty: they
+/// should not. `rows`: examples that the products of a step have as rows, 0 where none have.
+std::string why_rather_batched(const DeviceDescription& device, std::int64_t rows);
+
 /// Empty when the program's members fit; else why they do not, with both sizes.
 std::string why_not_resident(const DeviceDescription& device, const Program& program);
 

@@ -195,6 +195,7 @@ Footprint footprint_in(const Settings& settings, bool shared_problem) {
       },
       footprint);
   footprint.parameters = description.parameters;
+  footprint.rows = rows;
   footprint.flops_per_step += weight_decay_flops(settings, description.parameters);
   return footprint;
 }

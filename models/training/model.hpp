@@ -95,6 +95,7 @@ struct Footprint {
   std::size_t work_bytes = 0;   ///< of bytes_per_slot, what WorkSlots has for slots in a window
   double flops_per_step = 0;    ///< multiplications and additions of one gradient, one member
   std::int64_t parameters = 0;  ///< per member
+  std::int64_t rows = 0;        ///< examples that a step's products have as rows; 0: none have
 };
 
 class Model {

@@ -53,6 +53,11 @@ void choose_paths(Plan& plan, const Experiment& experiment, Executor& executor,
       family.path_reason = "asked for";
       continue;
     }
+    if (wanted == "auto") {
+      family.path_reason =
+          kernels::resident::why_rather_batched(executor.device(), family.footprint.rows);
+      if (!family.path_reason.empty()) continue;
+    }
     std::string reason = try_resident(family, plan, experiment, executor);
     if (wanted == "resident" && family.path != Path::resident) {
       throw InputError(fmt::format("--path resident: {}: {}", family.description, reason));

@@ -545,6 +545,36 @@ TEST_P(ResidentOnDevice, SingularValuesAreFoundOnTheChip) {
   }
 }
 
+/// A choice by shape: both ways can be forced.
+TEST_P(ResidentOnDevice, IsNotChosenForProductsOfManyExamplesOnACpu) {
+  const auto device = executor();
+  const auto plan_of = [&](int examples, const std::string& wanted) {
+    const std::string toml = fmt::format(R"(
+name = "resident or not"
+model = {{ kind = "fc", hidden = [4] }}
+data = {{ source = "sphere", shape = 3, count = {}, targets = "random_normal" }}
+init = {{ kind = "gaussian", scaling = "he" }}
+optimizer = {{ kind = "gd", learning_rate = 0.01 }}
+stop.steps = 1
+probes.train_loss = {{ steps = [0] }}
+)",
+                                         examples);
+    const Experiment experiment = Experiment::parse(toml, "test.toml", {}, experiment_spec());
+    Plan plan = make_plan(experiment, device->device());
+    choose_paths(plan, experiment, *device, wanted);
+    return plan;
+  };
+  EXPECT_EQ(plan_of(31, "auto").families.front().path, Path::resident);
+  EXPECT_EQ(plan_of(32, "resident").families.front().path, Path::resident);
+  const FamilyPlan many = plan_of(32, "auto").families.front();
+  if (device->device().kind == "cpu") {
+    EXPECT_EQ(many.path, Path::batched);
+    EXPECT_EQ(many.path_reason, "products of 32 examples are as fast in batches");
+  } else {
+    EXPECT_EQ(many.path, Path::resident);
+  }
+}
+
 TEST_P(ResidentOnDevice, SaysWhyAFamilyIsNot) {
   const auto device = executor();
   Parts large;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/bench/floors.hpp"
+#include "apps/bench/peak_memory.hpp"
 #include "apps/manyfold/summary.hpp"
 #include "models/training/ensemble.hpp"
 #include "models/training/plan.hpp"
@@ -84,6 +85,7 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
                           const Work& work) {
   Stage stage(executor, precision, work);
   if (work.plain) stage.check();
+  const PeakMemory memory;
   Ensemble& ensemble = *stage.ensemble;
   const FamilyPlan& family = stage.plan.families.front();
   std::int64_t position = stage.position;
@@ -127,6 +129,8 @@ BenchRow measure_stepping(Executor& executor, const BenchFlags& flags, const std
   row.formula = work.formula;
   row.checked = true;
   row.look_steps = median(looks) * row.value / static_cast<double>(family.slots);
+  row.planned_bytes = static_cast<double>(family.bytes());
+  if (row.device == "cpu") row.peak_rss_bytes = memory.bytes();
   row.executed_share = 1 - work.products / work.operations *
                                (1 - executed_products(ensemble.resident(), work.observed));
   floors.state_shares(row, work.operations, work.bytes);

@@ -124,7 +124,7 @@ class Files {
                            ", as in the " + layout_.text);
     }
     std::vector<double> values = filter ? channel_last(array) : array.values;
-    require_finite(settings_, "init.path", values, paths_.front(), wanted);
+    require_finite(settings_, "init.path", values, file, wanted);
     return values;
   }
   void append(const Array& array, const std::string& file, const GivenArray& wanted) {

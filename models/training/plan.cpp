@@ -425,14 +425,13 @@ std::int64_t window_of(std::int64_t slots) {
 
 }  // namespace
 
-std::int64_t FamilyPlan::slots_in_window() const {
-  return path == Path::resident && footprint.work_bytes > 0 ? window_of(slots) : slots;
-}
+std::int64_t FamilyPlan::slots_in_window() const { return in_windows() ? window_of(slots) : slots; }
+
+bool FamilyPlan::in_windows() const { return path == Path::resident && footprint.work_bytes > 0; }
 
 std::size_t FamilyPlan::bytes_of(std::int64_t count) const {
-  const bool windows = path == Path::resident && footprint.work_bytes > 0;
   const auto all = static_cast<std::size_t>(count);
-  const auto seen = static_cast<std::size_t>(windows ? window_of(count) : count);
+  const auto seen = static_cast<std::size_t>(in_windows() ? window_of(count) : count);
   return footprint.shared_bytes + footprint.bytes_per_slot * all -
          footprint.work_bytes * (all - seen);
 }

@@ -606,6 +606,11 @@ TEST_F(GivenStart, WrongFilesAreNamedWithBothShapes) {
   write_array(file("inf.npy"), {.shape = {82}, .values = bad});
   EXPECT_REFUSAL(with(path("inf.npy")), {},
                  "inf.npy with inf in row 1, column 1 of W_2 (counted from 0), expected finite");
+  Array second = three_layers()[1];
+  second.values[5] = std::numeric_limits<double>::infinity();
+  write_array(file("inf_2.npy"), second);
+  EXPECT_REFUSAL(list({"W1.npy", "inf_2.npy", "W3.npy"}), {},
+                 place + "found " + file("inf_2.npy").string() + " with inf in row 1, column 1");
 }
 
 void require_netcdf(int status) {

@@ -43,6 +43,7 @@ MF_LOOP Doubles powers_of_two(Integers exponent) {
   exponent = exponent > 1024 ? Integers{} + 1024 : exponent;
   return reinterpret_cast<Doubles>((exponent + 1023) << 52);
 }
+
 /// What stands in the arrays of a LaneJacobi. Column j is 2^exponent sqrt(scale2) times what is
 /// stored, column j of the rotations sqrt(scale2) times that.
 struct LaneColumns {

@@ -91,16 +91,19 @@ def of_gpu_check(folder: Path) -> dict:
     }
 
 
-def of_cpu(program: Path, threads: int | None, peers: list[Path], more) -> dict:
-    arguments = ["bench", "--device", "cpu", "--json", *(["--threads", str(threads)] if threads else []), *more]
-    try:
-        done = subprocess.run([program, *arguments], check=True, text=True, stdout=subprocess.PIPE)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Refusal(str(error))
-    measured = json.loads(done.stdout)
-    host = measured["host"]
-    for row in measured["rows"]:
-        row["command"] = "manyfold " + " ".join(arguments)
+def of_cpu(program: Path, threads: int | None, peers: list[Path], benches: list[str]) -> dict:
+    rows = []
+    for more in benches or [""]:
+        arguments = ["bench", "--device", "cpu", "--json", *(["--threads", str(threads)] if threads else []), *more.split()]
+        try:
+            done = subprocess.run([program, *arguments], check=True, text=True, stdout=subprocess.PIPE)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Refusal(str(error))
+        measured = json.loads(done.stdout)
+        host = measured["host"]
+        for row in measured["rows"]:
+            row["command"] = "manyfold " + " ".join(arguments)
+        rows += measured["rows"]
     system = f"{platform.system()} {platform.release()}"
     release = Path("/etc/os-release")
     if release.exists():
@@ -113,7 +116,7 @@ def of_cpu(program: Path, threads: int | None, peers: list[Path], more) -> dict:
         "version": host["version"],
         "device": {"kind": "cpu", "name": host["name"], "threads": host["compute_units"], "instruction_set": host["instruction_set"]},
         "host": {"cpu": host["name"], "cores": os.cpu_count(), "os": system},
-        "rows": measured["rows"],
+        "rows": rows,
         "peers": peers_part(merged([read(path) for path in peers])),
     }
 
@@ -127,7 +130,9 @@ def main():
         "--peers", type=Path, metavar="JSON", nargs="+", default=[], help="of runs of run_peers.py on the same machine; later rows replace earlier ones"
     )
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--bench", default="", metavar="OPTIONS", help="further options of manyfold bench, in one word")
+    parser.add_argument(
+        "--bench", action="append", default=[], metavar="OPTIONS", help="further options of manyfold bench, in one word; once for each run of it"
+    )
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
     parser.add_argument("--uncommitted", action="store_true", help="take a program with uncommitted changes all the same")
     options = parser.parse_args()
@@ -135,7 +140,7 @@ def main():
         if options.gpu_check:
             document = of_gpu_check(options.gpu_check)
         else:
-            document = of_cpu(options.program, options.threads, options.peers, options.bench.split())
+            document = of_cpu(options.program, options.threads, options.peers, options.bench)
         if document["commit"].endswith("+changes") and not options.uncommitted:
             raise Refusal(f"the program was built with uncommitted changes ({document['commit']}); --uncommitted takes it all the same")
     except Refusal as refusal:

@@ -3,10 +3,10 @@
 //
 // Columns meet in blocks of two, and blocks in the order of a round-robin tournament (Brent and Luk
 // 1985): of the four columns of two blocks all products are summed at once, the four rotations
-// between the blocks follow from them, and all are carried out in one sweep over the rows. Two such
-// meetings go side by side, because one alone would mostly wait for its roots and quotients.
-// Columns come sorted by their norms, which lets graded matrices converge in few sweeps. A lane
-// that has converged is not rotated any more, so what a matrix gives does not depend on its
+// between the blocks follow from them, and all are carried out in one sweep over the rows. Up to
+// three such meetings go side by side, because one alone would mostly wait for its roots and
+// quotients. Columns come sorted by their norms, which lets graded matrices converge in few sweeps.
+// A lane that has converged is not rotated any more, so what a matrix gives does not depend on its
 // neighbours.
 //
 // Rotations are fast ones (Gentleman 1973): the cosines gather in a factor beside each column, two
@@ -142,9 +142,11 @@ MF_LOOP bool lane_rotation(const LaneColumns& c, int64_t p, int64_t q, Doubles g
   rotation.columns.x = x_turn;
   rotation.columns.y = y_turn;
   rotation.columns.lanes = turned;
-  rotation.right.x = right_x;
-  rotation.right.y = right_y;
-  rotation.right.lanes = turned;
+  if (c.right != nullptr) {
+    rotation.right.x = right_x;
+    rotation.right.y = right_y;
+    rotation.right.lanes = turned;
+  }
   c.scale2[p] = x_scale * keep2;
   c.scale2[q] = y_scale * keep2;
   c.norm2[p] = a_after;
@@ -427,18 +429,19 @@ void meet_all(const LaneColumns& c, const Tournament& blocks, Sweep& sweep) {
     const auto whole = [&](int64_t k) { return low[k] != high[k] && 2 * high[k] + 1 < c.n; };
     int64_t k = 0;
     while (k < blocks.count) {
-      if (k + 1 < blocks.count && whole(k) && whole(k + 1)) {
+      int64_t together = 0;
+      while (together < 3 && k + together < blocks.count && whole(k + together)) ++together;
+      if (together == 3) {
+        meet_blocks<3>(c, low + k, high + k, sweep);
+      } else if (together == 2) {
         meet_blocks<2>(c, low + k, high + k, sweep);
-        k += 2;
-        continue;
-      }
-      if (whole(k)) {
+      } else if (together == 1) {
         meet_blocks<1>(c, low + k, high + k, sweep);
       } else if (low[k] != high[k]) {
         meet(c, 2 * low[k], 2 * high[k], sweep);
         meet(c, 2 * low[k] + 1, 2 * high[k], sweep);
       }
-      ++k;
+      k += together > 0 ? together : 1;
     }
   }
 }

@@ -16,9 +16,8 @@ std::int64_t room(const DeviceDescription& device, std::int32_t element_bytes);
 /// Members side by side in a thread's lanes; 1 on a GPU.
 std::int64_t lanes(const DeviceDescription& device, std::int32_t element_bytes);
 
-/// On a CPU, products of so many examples leave no lane of a vector empty, and tiles of registers
-/// get from them what the lanes of members lose to their larger state: batches are then as fast or
-/// faster (kernels/README.md, "Networks").
+/// On a CPU, batches are as fast as lanes where products have 16 examples as rows, and faster where
+/// they have 64 (kernels/README.md, "Networks"); not tuned in between.
 inline constexpr std::int64_t cpu_batched_rows = 32;
 
 /// Why members should rather be stepped in batches, though they could be resident; empty: they

@@ -48,7 +48,7 @@ struct FamilyPlan {
   /// Slots that are evaluated at once: all of them, or, where steps are taken on the chip and only
   /// looks evaluate, a sixteenth of many.
   std::int64_t slots_in_window() const;
-  bool in_windows() const;
+  bool in_windows() const;  ///< whether it is the latter
   std::size_t bytes() const { return bytes_of(slots); }
   /// With this many slots.
   std::size_t bytes_of(std::int64_t count) const;

@@ -391,8 +391,7 @@ TEST_P(SingularValues, OfOrthogonalColumnsNeedNoRotation) {
   EXPECT_EQ(result.sweeps.front(), 1);
 }
 
-/// Floats are converted, not computed with: the values are those of the rounded matrix.
-// Angles that are wrong by a little still lead to the right values, but late.
+/// Angles that are wrong by a little still lead to the right values, but late.
 TEST_P(SingularValues, TakeFewSweeps) {
   std::mt19937_64 random(17);
   std::vector<Matrix> matrices;
@@ -415,6 +414,7 @@ TEST_P(SingularValues, TakeFewSweeps) {
   }
 }
 
+/// Floats are converted, not computed with: the values are those of the rounded matrix.
 TEST_P(SingularValues, OfFloatsAreComputedInDouble) {
   std::mt19937_64 random(test_seed());
   Matrix a = random_matrix(20, 20, random);
